@@ -53,9 +53,16 @@ pub fn set_condition(
         last_transition_time: since,
         observed_generation: None,
     };
-    match conditions.iter_mut().find(|condition| condition.type_ == of.as_str()) {
+    match conditions
+        .iter_mut()
+        .find(|condition| condition.type_ == of.as_str())
+    {
         Some(old) => {
-            let since = if old.status == status { old.last_transition_time.clone() } else { now.clone() };
+            let since = if old.status == status {
+                old.last_transition_time.clone()
+            } else {
+                now.clone()
+            };
             *old = fresh(since);
         }
         None => conditions.push(fresh(now.clone())),

@@ -3,20 +3,24 @@
 //! Every other crate takes the shape of a [`PodMigration`] from here; the YAML beside this crate is
 //! generated from these types by `crdgen`, and a test keeps the two equal.
 
+#![forbid(unsafe_code)]
+
 mod conditions;
+mod definition;
 mod duration;
 mod names;
 mod spec;
 mod status;
 
 pub use conditions::{ConditionType, condition, set_condition};
-pub use duration::{DurationError, MigrationTimeout};
+pub use definition::{CRD_FILE, DefinitionError, definition_yaml};
+pub use duration::{DurationError, MigrationTimeout, format_duration};
 pub use names::{
-    AGENT_READY_LABEL, COMPLETED_ANNOTATION, DOMAIN, GROUP, MIGRATION_FINALIZER,
-    MIGRATION_LABEL, ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, SIGNER_NAME, VERSION,
+    AGENT_READY_LABEL, COMPLETED_ANNOTATION, DOMAIN, GROUP, MIGRATION_FINALIZER, MIGRATION_LABEL,
+    ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, SIGNER_NAME, VERSION,
 };
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{
-    CheckResult, FreezeTimings, MigrationPhase, Plan, PodMigrationStatus, SourceReport, SourceState, TargetReport,
-    TargetState, Timings, Verdict,
+    CheckResult, FreezeTimings, MigrationPhase, Plan, PodMigrationStatus, Settlement, SourceReport,
+    SourceState, TargetReport, TargetState, Timings, Transition, Verdict,
 };

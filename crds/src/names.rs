@@ -22,4 +22,5 @@ pub const ORIGIN_ANNOTATION: &str = "godwit.dev/origin";
 pub const COMPLETED_ANNOTATION: &str = "godwit.dev/completed";
 /// Finalizer on a `PodMigration`.
 pub const MIGRATION_FINALIZER: &str = "godwit.dev/migration";
+/// Start of the name of a parking init container of a target pod; a number from 0 follows, the highest one parks.
 pub const PARK_PREFIX: &str = "godwit-park-";

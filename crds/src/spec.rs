@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
-use schemars::JsonSchema;
+use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{MigrationTimeout, PodMigrationStatus};
@@ -11,7 +10,7 @@ use crate::{MigrationTimeout, PodMigrationStatus};
 /// Moves one running pod to another node, with its memory, files, address and open connections.
 ///
 /// Immutable once created, but for `cancel`.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "godwit.dev",
     version = "v1alpha1",
@@ -22,6 +21,8 @@ use crate::{MigrationTimeout, PodMigrationStatus};
     namespaced,
     status = "PodMigrationStatus",
     derive = "PartialEq",
+    doc = "Moves one running pod to another node, with its memory, files, address and open connections.",
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name must be at most 63 characters long: it becomes a label value on the target pod"),
     selectable = ".status.plan.sourceNode",
     selectable = ".status.plan.targetNode",
     selectable = ".spec.podName",
@@ -35,8 +36,19 @@ use crate::{MigrationTimeout, PodMigrationStatus};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.podName == oldSelf.podName").message("podName is immutable: delete this migration and create another").field_path(".podName"),
+    validation = Rule::new("has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)").message("target is immutable: delete this migration and create another"),
+    validation = Rule::new("self.timeout == oldSelf.timeout").message("timeout is immutable: delete this migration and create another").field_path(".timeout"),
+    validation = Rule::new("self.cancel || !oldSelf.cancel").message("cancel cannot be taken back: create another migration").field_path(".cancel"),
+    validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be above zero").field_path(".timeout")
+)]
 pub struct PodMigrationSpec {
     /// Name of the pod to move, in the namespace of this object.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub pod_name: String,
     /// Where to; left out, the scheduler decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,14 +61,29 @@ pub struct PodMigrationSpec {
     pub cancel: bool,
 }
 
-/// Which node may be the destination: at most one of the two fields.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Which node may be the destination: exactly one of the two fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.nodeName) != has(self.nodeSelector)").message("set exactly one of nodeName and nodeSelector, or leave target out to let the scheduler decide")
+)]
 pub struct TargetSpec {
     /// Just this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub node_name: Option<String>,
     /// Any node with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "node_selector_schema")]
     pub node_selector: Option<BTreeMap<String, String>>,
+}
+
+/// Bounded, because the immutability rule compares the whole map and the API server charges for the worst case.
+fn node_selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
 }

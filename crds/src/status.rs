@@ -1,7 +1,7 @@
 //! What Godwit says of a migration. Each field has one writer: the operator, the source's agent (`source`) or the
 //! target's agent (`target`).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,10 +49,11 @@ pub struct PodMigrationStatus {
     pub message: Option<String>,
     /// `Accepted`, `PreflightPassed`, `TargetPrepared`, `Committed`, `Succeeded`. Writer: operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<Condition>")]
+    #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
     /// Results of the checks. Writer: operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub preflight: Vec<CheckResult>,
     /// Who moves where. Writer: operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,9 +64,37 @@ pub struct PodMigrationStatus {
     /// Writer: the agent of the plan's target node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetReport>,
+    /// When each phase began, oldest first. Writer: operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub transitions: Vec<Transition>,
+    /// How a migration whose source node is gone for good was settled; the target's agent obeys it as it would obey
+    /// the source's own decision. Set at most once. Writer: operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settlement: Option<Settlement>,
     /// How long each part took. Writer: operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+}
+
+/// The beginning of a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    /// The phase that began.
+    pub phase: MigrationPhase,
+    /// When the operator saw that it had begun.
+    pub at: MicroTime,
+}
+
+/// What the operator decided in the place of a source that cannot answer any more, because Kubernetes says that its
+/// node runs nothing (the `Node` object is gone, or it is tainted `node.kubernetes.io/out-of-service`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Settlement {
+    /// The target, which holds everything, becomes the workload.
+    TargetRuns,
+    /// The target does not hold everything, and has run nothing: it is deleted.
+    TargetEnds,
 }
 
 /// Outcome of a preflight check.
@@ -93,7 +122,7 @@ pub struct CheckResult {
 }
 
 /// Who moves where. Agents act only on a plan whose `targetPodUid` is set, in phase `Copying` or later.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// UID of the source pod when the migration was accepted; another pod of the same name is not the one meant.
@@ -116,6 +145,15 @@ pub struct Plan {
     pub target_address: Option<String>,
     /// When the migration is given up unless committed.
     pub deadline: Time,
+}
+
+/// A list that server-side apply merges by `type`, as for conditions everywhere in Kubernetes.
+fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = <Vec<Condition> as JsonSchema>::json_schema(generator);
+    schema.insert("maxItems".to_owned(), 16.into());
+    schema.insert("x-kubernetes-list-type".to_owned(), "map".into());
+    schema.insert("x-kubernetes-list-map-keys".to_owned(), vec!["type"].into());
+    schema
 }
 
 /// How far the source's agent is.
