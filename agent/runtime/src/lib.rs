@@ -4,5 +4,12 @@
 //! relay that runc finds in `PATH` instead of CRIU) and `godwit-park` (what a parking init container runs). The agent uses
 //! [`layout`] and [`record`] to talk to them: through files in root-only directories, never by an annotation or a socket.
 
+pub mod cgroup;
 pub mod layout;
+pub mod packet;
+pub mod process;
 pub mod record;
+pub mod relay;
+pub mod rpc;
+pub mod watch;
+pub mod wrapper;

@@ -6,7 +6,7 @@
 mod contents;
 mod directory;
 
-pub use contents::{Failed, Held, Parked, Record, Restored, Stage, VERSION, unix_ms, unix_us};
+pub use contents::{Failed, Held, Parked, Record, Restored, Stage, VERSION, chain, unix_ms, unix_us};
 pub use directory::{RecordDir, RecordError};
 
 /// [`Record`]: what to restore, from the agent.

@@ -75,7 +75,7 @@ pub struct Restored {
 /// Why something is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
-    /// A stable reason in PascalCase.
+    /// A stable reason in `PascalCase`.
     pub reason: String,
     /// What happened, with CRIU's decisive line if there is one.
     pub message: String,
@@ -89,6 +89,18 @@ pub fn unix_ms() -> u64 {
 /// The time now in microseconds since 1970.
 pub fn unix_us() -> u64 {
     since_epoch().as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// A clock before 1970 counts as 1970.

@@ -1,0 +1,41 @@
+//! The gate: a request waits here until the agent lets it through.
+
+use std::os::fd::BorrowedFd;
+
+use serde::Serialize;
+
+use super::RelayError;
+use crate::record::{ABORT, GO, RecordDir, WAITING};
+use crate::watch::{Waited, Watch};
+
+/// What stands in the file `waiting`.
+#[derive(Debug, Serialize)]
+pub(super) struct Waiting {
+    /// The relay's PID.
+    pub(super) relay_pid: i32,
+    /// CRIU's PID.
+    pub(super) criu_pid: i32,
+}
+
+/// Says `waiting` and waits for `go`. `runc` and `criu` are watched meanwhile: neither has anything to say but that it is gone.
+pub(super) fn pass(
+    directory: &RecordDir,
+    waiting: &Waiting,
+    runc: BorrowedFd<'_>,
+    criu: BorrowedFd<'_>,
+    deadline_ms: u64,
+) -> Result<(), RelayError> {
+    let watch = Watch::new(directory.path())?;
+    directory.write_json(WAITING, waiting)?;
+    match watch.wait(directory, &[ABORT, GO], &[runc, criu], deadline_ms)? {
+        Waited::File(GO) => Ok(()),
+        Waited::File(_) => Err(RelayError::Aborted(
+            directory
+                .read_text(ABORT)?
+                .unwrap_or_else(|| "no reason given".to_owned()),
+        )),
+        Waited::Descriptor(0) => Err(RelayError::RuncGone),
+        Waited::Descriptor(_) => Err(RelayError::CriuGone),
+        Waited::Deadline => Err(RelayError::GateDeadline),
+    }
+}

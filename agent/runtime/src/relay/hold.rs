@@ -1,0 +1,78 @@
+//! The container that is being restored: CRIU out of its cgroups, its tasks frozen, or ended.
+
+use std::time::Duration;
+
+use super::RelayError;
+use crate::cgroup::{CgroupError, Freezer, Membership};
+
+/// How long freezing may take. It takes well below a millisecond: the tasks are stopped by ptrace.
+const FREEZE_LIMIT: Duration = Duration::from_secs(10);
+/// How long ending may take.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// The cgroups of the container that is being restored.
+#[derive(Debug)]
+pub(super) struct Held {
+    freezer: Freezer,
+}
+
+impl Held {
+    /// Looks up the container's cgroups: those into which runc has put CRIU. They must not be runc's own (`home`), because
+    /// freezing or ending the container would hit runc then.
+    pub(super) fn find(criu_pid: i32, home: &Membership) -> Result<Self, RelayError> {
+        let container = Membership::of(criu_pid)?;
+        let freezer = container
+            .freezer()
+            .ok_or(CgroupError::NoFreezer { pid: criu_pid })?;
+        if home.freezer().is_some_and(|home| freezer.contains(&home)) {
+            return Err(RelayError::SharedCgroup {
+                path: freezer.directory().to_path_buf(),
+            });
+        }
+        Ok(Self { freezer })
+    }
+
+    /// Freezes the container; gives its cgroups as seen at its first process.
+    pub(super) fn freeze(&self, criu_pid: i32, init_pid: i32) -> Result<Vec<String>, RelayError> {
+        let path = || self.freezer.directory().to_path_buf();
+        for pid in [criu_pid, nix::unistd::getpid().as_raw()] {
+            if self.freezer.contains(&Freezer::of(pid)?) {
+                return Err(RelayError::NotMoved { path: path() });
+            }
+        }
+        self.freezer.freeze(FREEZE_LIMIT)?;
+        let init = Membership::of(init_pid)?;
+        if !init
+            .freezer()
+            .is_some_and(|freezer| self.freezer.contains(&freezer))
+        {
+            return Err(RelayError::Misplaced { path: path() });
+        }
+        Ok(init.lines())
+    }
+
+    /// Ends whatever there is of the container, without letting it run.
+    pub(super) fn end(&self) -> Result<(), RelayError> {
+        Ok(self.freezer.end_all(END_LIMIT)?)
+    }
+
+    /// Stops whatever there is of the container, as far as possible.
+    pub(super) fn stop(&self) {
+        // Ending follows in any case, so a failure changes nothing.
+        let _ = self.freezer.freeze(Duration::from_secs(1));
+    }
+
+    /// The container's freezer.
+    pub(super) fn freezer(&self) -> &Freezer {
+        &self.freezer
+    }
+}
+
+/// Moves CRIU, and this process if runc has caught it too, back to where runc is. CRIU moves the tasks into the container's
+/// cgroups by itself; but it must not be frozen together with them, or the restore hangs for ever.
+pub(super) fn leave(criu_pid: i32, home: &Membership) -> Result<(), RelayError> {
+    for pid in [criu_pid, nix::unistd::getpid().as_raw()] {
+        home.take(pid, &Membership::of(pid)?)?;
+    }
+    Ok(())
+}

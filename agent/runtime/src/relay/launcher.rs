@@ -1,0 +1,181 @@
+//! What runc starts: it makes the relay beside itself and becomes the real CRIU.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{getpid, getppid};
+
+use super::session::Session;
+use super::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, RelayError};
+use crate::packet::{self, Packet};
+use crate::process::{self, Process, Side};
+use crate::record::{RELAY_FAILED, RecordDir, unix_ms};
+
+/// How long to wait at the gate if nobody says otherwise.
+const DEFAULT_WAIT_MS: u64 = 120_000;
+/// The relay's own descriptors are numbered from here on, so that those below are free to stand for runc's.
+const OWN_DESCRIPTORS: i32 = 600;
+
+/// The program `criu`: never returns if it succeeds, because it becomes the real CRIU. Prints nothing: its standard streams are the
+/// container's.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let gate = env::var_os(ENV_GATE_DIR).map(PathBuf::from);
+    let worker = worker_socket(&arguments);
+    let result = match (&gate, worker) {
+        (Some(gate), Some(number)) => beside(number, gate).and_then(|()| become_criu(&arguments)),
+        _ => become_criu(&arguments),
+    };
+    let Err(error) = result;
+    if let Some(gate) = gate {
+        report(&gate, &error);
+    }
+    ExitCode::from(127)
+}
+
+/// The number in `swrk NUMBER`.
+fn worker_socket(arguments: &[OsString]) -> Option<i32> {
+    match arguments {
+        [command, number] if command == "swrk" => number.to_str()?.parse().ok().filter(|number| *number > 2),
+        _ => None,
+    }
+}
+
+/// Makes the relay and puts its socket in the place of runc's. Returns in the launcher only.
+fn beside(number: i32, gate: &Path) -> Result<(), RelayError> {
+    let failed = |action| move |source| RelayError::System { action, source };
+    let pair = || {
+        socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+    };
+    let (ours, theirs) = pair().map_err(failed("make a socket"))?;
+    let criu = Process::open(getpid().as_raw()).map_err(failed("open this process"))?;
+    match process::split().map_err(failed("start the relay"))? {
+        Side::Caller(_) => {
+            drop(theirs);
+            let handed = packet::receive(&ours).map_err(failed("get the relay's socket"))?;
+            let socket = handed.and_then(|packet| packet.descriptors.into_iter().next());
+            let socket = socket.ok_or(RelayError::System {
+                action: "get the relay's socket",
+                source: nix::errno::Errno::EPIPE,
+            })?;
+            process::install(&socket, number).map_err(failed("put the relay's socket in place"))
+        }
+        Side::Sibling => {
+            drop(ours);
+            let done = relay(number, &theirs, criu, gate);
+            if let Err(error) = &done {
+                report(gate, error);
+            }
+            std::process::exit(i32::from(done.is_err()));
+        }
+    }
+}
+
+/// The relay's life.
+fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<(), RelayError> {
+    let failed = |action| move |source| RelayError::System { action, source };
+    // The socket for CRIU must be made here: CRIU opens runc's directories through /proc/PID/fd of whoever made its socket.
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(failed("make a socket"))?;
+    packet::send(
+        launcher,
+        &Packet {
+            bytes: vec![0],
+            descriptors: vec![theirs],
+        },
+    )
+    .map_err(failed("hand a socket to the launcher"))?;
+    let high = |fd| process::raise(fd, OWN_DESCRIPTORS).map_err(failed("move a descriptor"));
+    let ours = high(ours)?;
+    let runc = high(process::adopt(number).map_err(failed("take over runc's socket"))?)?;
+    let criu = criu.raise(OWN_DESCRIPTORS).map_err(failed("move a descriptor"))?;
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|source| RelayError::Exec {
+            path: PathBuf::from("/dev/null"),
+            source,
+        })?;
+    for stream in 0..3 {
+        process::install(&null, stream).map_err(failed("leave the container's streams"))?;
+    }
+    drop(null);
+    // `launcher` is closed by this too; its value lives on in the caller, which ends the process without dropping it.
+    process::close_below(OWN_DESCRIPTORS).map_err(failed("leave the container's descriptors"))?;
+    let deadline_ms = env::var(ENV_GATE_DEADLINE_MS)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let mut session = Session::new(
+        runc,
+        ours,
+        criu,
+        getppid().as_raw(),
+        gate.to_path_buf(),
+        env::var_os(ENV_HOLD).is_some_and(|value| value == "1"),
+        deadline_ms.unwrap_or_else(|| unix_ms().saturating_add(DEFAULT_WAIT_MS)),
+    )?;
+    session.run()
+}
+
+/// Becomes the real CRIU, by its own loader if there is one beside it.
+fn become_criu(arguments: &[OsString]) -> Result<std::convert::Infallible, RelayError> {
+    let exec = |path: &Path, source| RelayError::Exec {
+        path: path.to_path_buf(),
+        source,
+    };
+    let here = env::current_exe().map_err(|source| exec(Path::new("/proc/self/exe"), source))?;
+    let real = here.parent().unwrap_or(Path::new("/")).join("real");
+    let (program, loader) = (real.join("criu"), real.join("ld.so"));
+    let mut command = if loader.exists() {
+        let mut command = Command::new(&loader);
+        command.arg("--library-path").arg(real.join("lib"));
+        command
+            .args([OsStr::new("--argv0"), OsStr::new("criu")])
+            .arg(&program);
+        command
+    } else {
+        let mut command = Command::new(&program);
+        command.arg0("criu");
+        command
+    };
+    Err(exec(&program, command.args(arguments).exec()))
+}
+
+/// Leaves the reason in the gate directory; there is nobody else to tell.
+fn report(gate: &Path, error: &RelayError) {
+    if let Ok(directory) = RecordDir::open_handed(gate) {
+        let _ = directory.write_json(RELAY_FAILED, &error.failed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_worker_is_relayed() {
+        let socket = |words: &[&str]| worker_socket(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(socket(&["swrk", "3"]), Some(3));
+        assert_eq!(socket(&["swrk", "1"]), None);
+        assert_eq!(socket(&["swrk", "x"]), None);
+        assert_eq!(socket(&["check"]), None);
+        assert_eq!(socket(&[]), None);
+    }
+}

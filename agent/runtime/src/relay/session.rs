@@ -1,0 +1,403 @@
+//! One conversation between runc and CRIU.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::stat::Mode;
+
+use super::RelayError;
+use super::gate::{self, Waiting};
+use super::hold::{self, Held};
+use crate::cgroup::{Freezer, Membership};
+use crate::packet::{self, Packet};
+use crate::process::{self, Process};
+use crate::record::{self, HELD, RecordDir, STAGES, Stage, unix_ms, unix_us};
+use crate::rpc::{self, Kind};
+
+/// How long CRIU may take to give up a dump in good order.
+const GIVE_UP_MS: u64 = 10_000;
+
+/// One conversation between runc and CRIU.
+#[derive(Debug)]
+pub(super) struct Session {
+    runc: OwnedFd,
+    socket: OwnedFd,
+    criu: Process,
+    runc_pid: i32,
+    home: Membership,
+    gate: PathBuf,
+    hold: bool,
+    deadline_ms: u64,
+    directory: Option<RecordDir>,
+    /// Copies of runc's descriptors under runc's numbers.
+    mirrored: Vec<OwnedFd>,
+    stages: Vec<Stage>,
+    task: Task,
+    init_pid: Option<i32>,
+    /// runc has nothing more to say.
+    runc_quiet: bool,
+}
+
+/// What CRIU is doing.
+#[derive(Debug)]
+enum Task {
+    /// Nothing yet, or something that is none of our business.
+    Other,
+    Dump {
+        /// The container's freezer.
+        freezer: Option<Freezer>,
+    },
+    Restore {
+        held: Held,
+        frozen: bool,
+    },
+    /// A dump or restore is done: `RESTORE` or `DUMP` was answered.
+    Done,
+}
+
+impl Session {
+    pub(super) fn new(
+        runc: OwnedFd,
+        socket: OwnedFd,
+        criu: Process,
+        runc_pid: i32,
+        gate: PathBuf,
+        hold: bool,
+        deadline_ms: u64,
+    ) -> Result<Self, RelayError> {
+        let home = Membership::of(runc_pid)?;
+        let stages = vec![Stage {
+            name: "start".to_owned(),
+            unix_us: unix_us(),
+        }];
+        Ok(Self {
+            runc,
+            socket,
+            criu,
+            runc_pid,
+            home,
+            gate,
+            hold,
+            deadline_ms,
+            directory: None,
+            mirrored: Vec::new(),
+            stages,
+            task: Task::Other,
+            init_pid: None,
+            runc_quiet: false,
+        })
+    }
+
+    /// Relays until CRIU has ended. On an error CRIU is ended, and so is what it has restored.
+    pub(super) fn run(&mut self) -> Result<(), RelayError> {
+        let result = self.relay();
+        let cleared = match &result {
+            Ok(()) => Ok(()),
+            Err(RelayError::RuncGone) if matches!(self.task, Task::Dump { .. }) => self.give_up_dump(),
+            Err(_) => self.clear(),
+        };
+        // The first error says more.
+        result.and(cleared)
+    }
+
+    fn relay(&mut self) -> Result<(), RelayError> {
+        loop {
+            let mut polled = vec![
+                PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.criu.as_fd(), PollFlags::POLLIN),
+            ];
+            if !self.runc_quiet {
+                polled.push(PollFd::new(self.runc.as_fd(), PollFlags::POLLIN));
+            }
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(source) => {
+                    return Err(RelayError::System {
+                        action: "wait for runc and CRIU",
+                        source,
+                    });
+                }
+            }
+            let ready = |index: usize| {
+                polled
+                    .get(index)
+                    .and_then(PollFd::revents)
+                    .is_some_and(|events| !events.is_empty())
+            };
+            let (from_criu, ended, from_runc) = (ready(0), ready(1), ready(2));
+            if from_criu {
+                match receive(&self.socket)? {
+                    Some(answer) => self.answer(&answer)?,
+                    None => return self.criu_gone(),
+                }
+            } else if ended {
+                return self.criu_gone();
+            } else if from_runc {
+                match receive(&self.runc)? {
+                    Some(request) => self.request(&request)?,
+                    None => self.runc_gone()?,
+                }
+            }
+        }
+    }
+
+    /// A message from runc.
+    fn request(&mut self, packet: &Packet) -> Result<(), RelayError> {
+        let request = rpc::request(&packet.bytes)?;
+        self.mirror(&request.descriptors)?;
+        match request.kind {
+            Kind::Dump => {
+                // Without a freezer CRIU can only be ended, not stopped first.
+                let freezer = request.pid.and_then(|pid| Freezer::of(pid).ok());
+                self.task = Task::Dump { freezer };
+                self.gate(Kind::Dump)?;
+            }
+            Kind::Restore => {
+                self.stage("request");
+                let held = Held::find(self.criu.pid(), &self.home)?;
+                hold::leave(self.criu.pid(), &self.home)?;
+                self.stage("moved");
+                self.task = Task::Restore { held, frozen: false };
+                self.gate(Kind::Restore)?;
+            }
+            Kind::PreDump | Kind::Notify | Kind::Other(_) => {}
+        }
+        send(&self.socket, packet)
+    }
+
+    /// Waits at the gate; if it stays closed runc gets a refusal.
+    fn gate(&mut self, kind: Kind) -> Result<(), RelayError> {
+        self.stage("waiting");
+        let waiting = Waiting {
+            relay_pid: nix::unistd::getpid().as_raw(),
+            criu_pid: self.criu.pid(),
+        };
+        let directory = RecordDir::open_handed(&self.gate)?;
+        let passed = gate::pass(
+            &directory,
+            &waiting,
+            self.runc.as_fd(),
+            self.criu.as_fd(),
+            self.deadline_ms,
+        );
+        self.directory = Some(directory);
+        if let Err(error) = passed {
+            let refusal = Packet {
+                bytes: rpc::refusal(kind, &record::chain(&error)),
+                descriptors: Vec::new(),
+            };
+            // CRIU has not been asked yet, so there is nothing to clear; runc may be gone.
+            self.task = Task::Other;
+            let _ = send(&self.runc, &refusal);
+            return Err(error);
+        }
+        self.stage("go");
+        Ok(())
+    }
+
+    /// A message from CRIU.
+    fn answer(&mut self, packet: &Packet) -> Result<(), RelayError> {
+        let response = rpc::response(&packet.bytes)?;
+        match (response.kind, &response.stage) {
+            (Kind::Notify, Some(stage)) => {
+                self.stage(stage);
+                self.init_pid = response.pid.or(self.init_pid);
+                if stage == "pre-resume" && self.hold {
+                    self.freeze()?;
+                }
+            }
+            (Kind::Restore | Kind::Dump, _) if response.success => {
+                if self.hold && matches!(self.task, Task::Restore { frozen: false, .. }) {
+                    return Err(RelayError::NotHeld);
+                }
+                self.stage("done");
+                self.write_stages();
+                send(&self.runc, packet)?;
+                self.task = Task::Done;
+                return Ok(());
+            }
+            _ => {}
+        }
+        match packet::send(&self.runc, packet) {
+            Ok(()) => Ok(()),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(RelayError::RuncGone),
+            Err(source) => Err(RelayError::System {
+                action: "send to runc",
+                source,
+            }),
+        }
+    }
+
+    /// Every task of the container is restored and stopped by ptrace, CRIU waits for our answer.
+    fn freeze(&mut self) -> Result<(), RelayError> {
+        let Task::Restore { held, frozen } = &mut self.task else {
+            return Ok(());
+        };
+        let init_pid = self.init_pid.ok_or(RelayError::NotHeld)?;
+        let cgroups = held.freeze(self.criu.pid(), init_pid)?;
+        *frozen = true;
+        let freezer = held.freezer().directory().to_path_buf();
+        self.stage("frozen");
+        if let Some(directory) = &self.directory {
+            let stages = self.stages.clone();
+            directory.write_json(
+                HELD,
+                &record::Held {
+                    init_pid,
+                    cgroups,
+                    freezer,
+                    stages,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// CRIU has ended, or closed its socket.
+    fn criu_gone(&mut self) -> Result<(), RelayError> {
+        self.write_stages();
+        match &self.task {
+            Task::Restore { .. } => Err(RelayError::CriuGone),
+            Task::Dump { .. } | Task::Other | Task::Done => Ok(()),
+        }
+    }
+
+    /// runc has ended, or will not send any more.
+    fn runc_gone(&mut self) -> Result<(), RelayError> {
+        match &self.task {
+            Task::Done | Task::Other => {
+                self.runc_quiet = true;
+                // CRIU waits for this when it is asked for several things in a row.
+                let _ = shutdown(std::os::fd::AsRawFd::as_raw_fd(&self.socket), Shutdown::Write);
+                Ok(())
+            }
+            Task::Dump { .. } | Task::Restore { .. } => Err(RelayError::RuncGone),
+        }
+    }
+
+    /// Ends CRIU, and what it has restored, which must not run: frozen first, because CRIU's end sets its tasks free.
+    fn clear(&mut self) -> Result<(), RelayError> {
+        match &self.task {
+            Task::Restore { held, .. } => {
+                held.stop();
+                self.kill_criu()?;
+                held.end()?;
+            }
+            Task::Dump { freezer } => {
+                if let Some(freezer) = freezer {
+                    // A container that was not frozen before is thawed by whoever asked for the dump.
+                    freezer.freeze(Duration::from_secs(1))?;
+                }
+                self.kill_criu()?;
+            }
+            Task::Other | Task::Done => self.kill_criu()?,
+        }
+        self.write_stages();
+        Ok(())
+    }
+
+    fn kill_criu(&self) -> Result<(), RelayError> {
+        self.criu.kill().map_err(|source| RelayError::System {
+            action: "end CRIU",
+            source,
+        })
+    }
+
+    /// runc is gone in the middle of a dump. CRIU gives up in good order, its code out of the tasks and the freezer as it was, if
+    /// its next notification is answered by a failure. If it does not, it is ended.
+    fn give_up_dump(&mut self) -> Result<(), RelayError> {
+        let end = unix_ms().saturating_add(GIVE_UP_MS);
+        loop {
+            let left = end.saturating_sub(unix_ms());
+            if left == 0 {
+                return self.clear();
+            }
+            let mut polled = [
+                PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.criu.as_fd(), PollFlags::POLLIN),
+            ];
+            let timeout = PollTimeout::try_from(Duration::from_millis(left)).unwrap_or(PollTimeout::MAX);
+            if poll(&mut polled, timeout).is_err() {
+                continue;
+            }
+            let message = polled[0].revents().is_some_and(|events| !events.is_empty());
+            if message && let Ok(Some(packet)) = packet::receive(&self.socket) {
+                if rpc::response(&packet.bytes).is_ok_and(|response| response.kind == Kind::Notify) {
+                    let _ = packet::send(
+                        &self.socket,
+                        &Packet {
+                            bytes: rpc::notify_failed(),
+                            descriptors: Vec::new(),
+                        },
+                    );
+                }
+                continue;
+            }
+            if polled[1].revents().is_some_and(|events| !events.is_empty()) || message {
+                self.write_stages();
+                return Ok(());
+            }
+        }
+    }
+
+    /// CRIU opens these numbers in *our* `/proc/PID/fd`, because we made its socket; so they must be here what they are in runc.
+    fn mirror(&mut self, numbers: &[i32]) -> Result<(), RelayError> {
+        let failed = |source| RelayError::System {
+            action: "copy a descriptor of runc",
+            source,
+        };
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.mirrored.clear();
+        let mut seen = Vec::new();
+        for number in numbers {
+            if seen.contains(number) {
+                continue;
+            }
+            seen.push(*number);
+            let path = format!("/proc/{}/fd/{number}", self.runc_pid);
+            let fd = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+            // Out of the way first: the number itself may be that of the next one.
+            let fd = process::raise(fd, 900).map_err(failed)?;
+            self.mirrored.push(process::place(&fd, *number).map_err(failed)?);
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, name: &str) {
+        // CRIU has about ten stages; a peer that sends others without end gets no room for them.
+        if self.stages.len() < 64 {
+            self.stages.push(Stage {
+                name: name.to_owned(),
+                unix_us: unix_us(),
+            });
+        }
+    }
+
+    /// The stages are for figures only: nothing depends on them.
+    fn write_stages(&self) {
+        if let Some(directory) = &self.directory {
+            let _ = directory.write_json(STAGES, &self.stages);
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd) -> Result<Option<Packet>, RelayError> {
+    packet::receive(socket).map_err(|source| RelayError::System {
+        action: "receive a message",
+        source,
+    })
+}
+
+fn send(socket: &OwnedFd, packet: &Packet) -> Result<(), RelayError> {
+    packet::send(socket, packet).map_err(|source| RelayError::System {
+        action: "send a message",
+        source,
+    })
+}
