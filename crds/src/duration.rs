@@ -48,6 +48,11 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
+/// Reads a Kubernetes duration string above zero, such as a part of [`crate::FreezeTimings`].
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    parse(text)
+}
+
 fn parse(text: &str) -> Result<Duration, DurationError> {
     let wrong = || DurationError(text.to_owned());
     let mut rest = text;

@@ -14,10 +14,11 @@ mod status;
 
 pub use conditions::{ConditionType, condition, set_condition};
 pub use definition::{CRD_FILE, DefinitionError, definition_yaml};
-pub use duration::{DurationError, MigrationTimeout, format_duration};
+pub use duration::{DurationError, MigrationTimeout, format_duration, parse_duration};
 pub use names::{
-    AGENT_READY_LABEL, COMPLETED_ANNOTATION, DOMAIN, GROUP, MIGRATION_FINALIZER, MIGRATION_LABEL,
-    ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, SIGNER_NAME, VERSION,
+    AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME, COMPLETED_ANNOTATION, DOMAIN, GROUP,
+    MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION,
+    PARK_PREFIX, RUNTIME_CLASS, SIGNER_NAME, VERSION,
 };
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{

@@ -24,3 +24,13 @@ pub const COMPLETED_ANNOTATION: &str = "godwit.dev/completed";
 pub const MIGRATION_FINALIZER: &str = "godwit.dev/migration";
 /// Start of the name of a parking init container of a target pod; a number from 0 follows, the highest one parks.
 pub const PARK_PREFIX: &str = "godwit-park-";
+/// Pod annotation on a target pod: UID of the migration that made it; a pod without it is not that migration's.
+pub const MIGRATION_UID_ANNOTATION: &str = "godwit.dev/migration-uid";
+/// Pod annotation on a target pod: the `affinity` that its source had before Godwit added where the pod must go, as
+/// JSON, so that the next migration of the pod does not inherit this one's choice of node.
+pub const AFFINITY_ANNOTATION: &str = "godwit.dev/affinity";
+/// End of the DNS name in an agent's certificate: `<node>.node.godwit.dev`.
+pub const NODE_DNS_SUFFIX: &str = ".node.godwit.dev";
+/// Secret and `ConfigMap` in the release namespace that hold the agents' authority; agents trust key `ca.crt` of the
+/// `ConfigMap`.
+pub const AUTHORITY_NAME: &str = "godwit-ca";

@@ -1,0 +1,67 @@
+//! What to do next: a pure function of what was observed and of the time.
+//!
+//! ```text
+//! Pending ─► Preflight ─► Preparing ─► Copying ─► Switching ─► Finishing ─► Succeeded
+//!                │            │           │           │
+//!                ▼            ▼           ▼           ▼
+//!              Failed ◄── undo (target pod deleted and gone)
+//! ```
+//!
+//! A failure is first written down, as condition `Succeeded: False` with its reason, and undone by later reconciles;
+//! only when nothing is left does the phase become `Failed`. So an operator that restarts half-way still knows why.
+//! A commit is the point of no return: nothing here leads from `Finishing` to `Failed`.
+//!
+//! From `Copying` on the agents decide, and the operator follows their reports. The one exception, a source that can
+//! never report again, is in [`orphan`].
+
+mod finishing;
+mod moving;
+mod orphan;
+mod parking;
+mod preparing;
+mod starting;
+mod step;
+mod timings;
+mod undo;
+
+use godwit_crds::MigrationPhase;
+use jiff::Timestamp;
+
+pub use orphan::AWAY_AFTER_DEADLINE;
+pub use parking::{IMAGE_GRACE, Parking, UNSCHEDULABLE_GRACE};
+pub use step::{Action, Announcement, Decision, On};
+
+use crate::facts::Observed;
+use crate::reason;
+use step::Step;
+
+/// Decides what to do and what the status is to be when it has been done.
+///
+/// The same input gives the same decision. The phase never goes back, and never changes once it is final.
+pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
+    let mut step = Step::new(observed, now);
+    let phase = step.status.phase;
+    if step.is_failing() && !phase.is_final() {
+        undo::decide(&mut step);
+        return step.decided();
+    }
+    match phase {
+        MigrationPhase::Pending => starting::accept(&mut step),
+        MigrationPhase::Preflight => starting::check(&mut step),
+        MigrationPhase::Preparing => preparing::decide(&mut step),
+        MigrationPhase::Copying | MigrationPhase::Switching => moving::decide(&mut step),
+        MigrationPhase::Finishing => finishing::decide(&mut step),
+        MigrationPhase::Succeeded | MigrationPhase::Failed => step.release(),
+    }
+    step.decided()
+}
+
+/// The decision when the API server has refused the target pod for good (admission, quota, a name that is taken).
+pub fn target_refused(observed: &Observed, message: &str, now: Timestamp) -> Decision {
+    let mut step = Step::new(observed, now);
+    step.fail(
+        reason::TARGET_REFUSED,
+        format!("the API server refused the target pod: {message}"),
+    );
+    step.decided()
+}

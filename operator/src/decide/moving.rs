@@ -1,0 +1,79 @@
+//! `Copying` and `Switching`: the agents act, the source's agent decides, the operator follows.
+//!
+//! Cancelling and deadlines are the agents' business here, because only the source's agent knows whether it has
+//! committed: it reads `spec.cancel`, `deletionTimestamp` and `plan.deadline` itself.
+
+use std::time::Duration;
+
+use godwit_crds::{ConditionType, MigrationPhase, SourceState};
+
+use super::orphan::{self, Verdict};
+use super::step::{On, Step};
+use crate::reason;
+
+const TICK: Duration = Duration::from_secs(5);
+
+pub(super) fn decide(step: &mut Step<'_>) {
+    step.look_again(TICK);
+    match step.observed.source_state() {
+        Some(SourceState::Committed | SourceState::Released) => {
+            return committed(
+                step,
+                reason::COMMITTED,
+                "the source has decided: the target is the workload",
+            );
+        }
+        Some(SourceState::RolledBack) => return rolled_back(step),
+        Some(SourceState::Switching) => {
+            step.enter(
+                MigrationPhase::Switching,
+                reason::SWITCHING,
+                "the source is being frozen and moved".to_owned(),
+            );
+        }
+        Some(SourceState::Copying) | None => {}
+    }
+    match orphan::judge(step) {
+        Verdict::Wait(None) => {}
+        Verdict::Wait(Some(message)) => step.waiting(reason::WAITING_FOR_AGENT, message, true),
+        Verdict::TargetRuns(message) => {
+            step.status.settlement = Some(godwit_crds::Settlement::TargetRuns);
+            committed(step, reason::SETTLED, &message);
+        }
+        Verdict::TargetEnds { reason, message } => {
+            step.status.settlement = Some(godwit_crds::Settlement::TargetEnds);
+            step.fail(reason, message);
+        }
+    }
+}
+
+fn committed(step: &mut Step<'_>, reason: &str, message: &str) {
+    step.condition(ConditionType::Committed, true, reason, message);
+    step.announce(On::Target, false, reason, message);
+    step.enter(MigrationPhase::Finishing, reason, message.to_owned());
+}
+
+fn rolled_back(step: &mut Step<'_>) {
+    let source = step.status.source.clone();
+    let target = step.status.target.clone();
+    let reason = source
+        .as_ref()
+        .and_then(|report| report.reason.clone())
+        .unwrap_or_else(|| reason::ROLLED_BACK.to_owned());
+    let at = source
+        .as_ref()
+        .and_then(|report| report.step.as_deref())
+        .map_or_else(String::new, |step| format!("{step}: "));
+    let said = source.as_ref().and_then(|report| report.message.clone());
+    // The target's agent knows more where the source's only knows that the target gave up.
+    let also = target
+        .and_then(|report| report.message)
+        .filter(|message| said.as_ref().is_none_or(|said| !said.contains(message.as_str())));
+    let message = match (said, also) {
+        (Some(said), Some(also)) => format!("{at}{said}; target: {also}"),
+        (Some(said), None) => format!("{at}{said}"),
+        (None, Some(also)) => format!("{at}{also}"),
+        (None, None) => format!("{at}the source's agent rolled back; the source runs on"),
+    };
+    step.fail(&reason, message);
+}

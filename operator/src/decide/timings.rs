@@ -1,0 +1,32 @@
+//! How long each part took, from the beginnings of the phases and from what the source's agent measured.
+
+use godwit_crds::{MigrationPhase, PodMigrationStatus, Timings, format_duration};
+
+use super::step::elapsed;
+
+/// The timings that the status allows so far; `None` before the first part is over.
+pub(super) fn of(status: &PodMigrationStatus) -> Option<Timings> {
+    let began = |phase: MigrationPhase| {
+        status
+            .transitions
+            .iter()
+            .find(|transition| transition.phase == phase)
+    };
+    let part = |from: MigrationPhase, to: &[MigrationPhase]| {
+        let from = began(from)?;
+        let to = to.iter().find_map(|phase| began(*phase))?;
+        Some(format_duration(elapsed(from.at.0, to.at.0)))
+    };
+    let timings = Timings {
+        preflight: part(MigrationPhase::Preflight, &[MigrationPhase::Preparing]),
+        prepare: part(MigrationPhase::Preparing, &[MigrationPhase::Copying]),
+        // A switch can be over before the operator has seen it begin.
+        copy: part(
+            MigrationPhase::Copying,
+            &[MigrationPhase::Switching, MigrationPhase::Finishing],
+        ),
+        freeze: status.source.as_ref().and_then(|source| source.freeze.clone()),
+        finish: part(MigrationPhase::Finishing, &[MigrationPhase::Succeeded]),
+    };
+    (timings != Timings::default()).then_some(timings)
+}

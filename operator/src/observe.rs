@@ -1,0 +1,137 @@
+//! Collects what a decision depends on. Everything is read from the API server, not from a cache: a decision from
+//! stale facts could create a second target or miss an older migration.
+
+use godwit_crds::{MigrationPhase, PodMigration, TargetSpec};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use thiserror::Error;
+
+use crate::facts::Observed;
+
+/// Why facts are missing.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// The API server did not answer as it should.
+    #[error("cannot read {0}")]
+    Read(&'static str, #[source] kube::Error),
+}
+
+impl ObserveError {
+    /// Stable.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Read(..) => "ObserveFailed",
+        }
+    }
+}
+
+/// Everything about that migration, or `None` if it is gone.
+pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+    let migrations: Api<PodMigration> = Api::namespaced(client.clone(), namespace);
+    let Some(migration) = migrations
+        .get_opt(name)
+        .await
+        .map_err(|error| ObserveError::Read("the migration", error))?
+    else {
+        return Ok(None);
+    };
+    let phase = migration
+        .status
+        .as_ref()
+        .map(|status| status.phase)
+        .unwrap_or_default();
+    let mut observed = Observed {
+        migration,
+        source: None,
+        target: None,
+        nodes: Vec::new(),
+        others: Vec::new(),
+    };
+    match phase {
+        // Nothing else is asked of these.
+        MigrationPhase::Pending | MigrationPhase::Succeeded | MigrationPhase::Failed => {}
+        MigrationPhase::Preflight => {
+            observed.source = pod(client, namespace, &observed.migration.spec.pod_name).await?;
+            observed.others = others(&migrations, &observed.migration).await?;
+            observed.nodes = candidates(client, &observed).await?;
+        }
+        MigrationPhase::Preparing
+        | MigrationPhase::Copying
+        | MigrationPhase::Switching
+        | MigrationPhase::Finishing => {
+            observed.source = pod(client, namespace, &observed.migration.spec.pod_name).await?;
+            let plan = observed
+                .migration
+                .status
+                .as_ref()
+                .and_then(|status| status.plan.clone());
+            if let Some(plan) = plan {
+                if let Some(target) = &plan.target_pod_name {
+                    observed.target = pod(client, namespace, target).await?;
+                }
+                let bound_to = observed
+                    .target
+                    .as_ref()
+                    .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+                let names = [Some(plan.source_node), plan.target_node.or(bound_to)];
+                observed.nodes = named(client, names.into_iter().flatten()).await?;
+            }
+        }
+    }
+    Ok(Some(observed))
+}
+
+async fn pod(client: &Client, namespace: &str, name: &str) -> Result<Option<Pod>, ObserveError> {
+    Api::namespaced(client.clone(), namespace)
+        .get_opt(name)
+        .await
+        .map_err(|error| ObserveError::Read("a pod", error))
+}
+
+async fn others(
+    migrations: &Api<PodMigration>,
+    mine: &PodMigration,
+) -> Result<Vec<PodMigration>, ObserveError> {
+    let same_pod = ListParams::default().fields(&format!("spec.podName={}", mine.spec.pod_name));
+    Ok(migrations
+        .list(&same_pod)
+        .await
+        .map_err(|error| ObserveError::Read("other migrations", error))?
+        .items)
+}
+
+/// The source's node and the named one, or all nodes if any may do.
+async fn candidates(client: &Client, observed: &Observed) -> Result<Vec<Node>, ObserveError> {
+    let source_node = observed
+        .source
+        .as_ref()
+        .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+    match &observed.migration.spec.target {
+        Some(TargetSpec {
+            node_name: Some(target),
+            ..
+        }) => named(client, source_node.into_iter().chain([target.clone()])).await,
+        Some(TargetSpec { node_name: None, .. }) | None => {
+            let nodes = Api::<Node>::all(client.clone())
+                .list(&ListParams::default())
+                .await;
+            Ok(nodes
+                .map_err(|error| ObserveError::Read("the nodes", error))?
+                .items)
+        }
+    }
+}
+
+async fn named(client: &Client, names: impl Iterator<Item = String>) -> Result<Vec<Node>, ObserveError> {
+    let api = Api::<Node>::all(client.clone());
+    let mut nodes = Vec::new();
+    for name in names {
+        nodes.extend(
+            api.get_opt(&name)
+                .await
+                .map_err(|error| ObserveError::Read("a node", error))?,
+        );
+    }
+    Ok(nodes)
+}

@@ -1,0 +1,72 @@
+//! What the operator checks before anything is touched. Each check has a stable name, and a refusal says what to
+//! change. The agents' own checks (processes, sockets, mounts) follow on the nodes.
+
+mod nodes;
+mod pod;
+mod volumes;
+
+use godwit_crds::{CheckResult, Verdict};
+
+use crate::facts::Observed;
+
+/// One check and what it found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Stable name of the check.
+    pub name: &'static str,
+    /// Outcome.
+    pub verdict: Verdict,
+    /// Stable reason of a failure for this check.
+    pub reason: &'static str,
+    /// What was found and what would cure it; empty when it passed.
+    pub message: String,
+}
+
+impl Check {
+    /// The check as it is shown in the status.
+    pub fn result(&self) -> CheckResult {
+        CheckResult {
+            check: self.name.to_owned(),
+            verdict: self.verdict,
+            message: self.message.clone(),
+        }
+    }
+
+    fn pass(name: &'static str, reason: &'static str) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Pass,
+            reason,
+            message: String::new(),
+        }
+    }
+
+    /// Refuses if something was found, passes otherwise.
+    fn from_finding(name: &'static str, reason: &'static str, finding: Option<String>) -> Self {
+        match finding {
+            Some(message) => Self {
+                name,
+                verdict: Verdict::Refuse,
+                reason,
+                message,
+            },
+            None => Self::pass(name, reason),
+        }
+    }
+}
+
+/// All checks, in an order in which the first refusal is the one to act on. A pod that is not there has one check only.
+pub fn run(observed: &Observed) -> Vec<Check> {
+    let name = &observed.migration.spec.pod_name;
+    let Some(source) = &observed.source else {
+        let missing =
+            format!("there is no pod {name} in this namespace; set spec.podName to a pod that is running");
+        return vec![Check::from_finding("PodExists", "PodNotFound", Some(missing))];
+    };
+    let mut checks = vec![Check::pass("PodExists", "PodNotFound")];
+    checks.extend(pod::checks(source));
+    checks.push(volumes::check(source));
+    checks.push(nodes::another_migration(observed));
+    checks.extend(nodes::checks(observed, source));
+    checks
+}

@@ -1,0 +1,201 @@
+//! Checks that look at nodes and at other migrations.
+
+use std::collections::BTreeMap;
+
+use godwit_crds::{AGENT_READY_LABEL, MigrationPhase, PodMigration, TargetSpec, Verdict};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
+
+use super::Check;
+use crate::facts::{self, Observed};
+
+/// Of two migrations of one pod the older one goes ahead, and one that is under way always.
+pub(super) fn another_migration(observed: &Observed) -> Check {
+    let mine = &observed.migration;
+    let in_the_way = observed.others.iter().find(|other| {
+        let phase = other
+            .status
+            .as_ref()
+            .map_or(MigrationPhase::Pending, |status| status.phase);
+        let is_other = other.metadata.uid != mine.metadata.uid && other.spec.pod_name == mine.spec.pod_name;
+        is_other && !phase.is_final() && (is_under_way(phase) || is_older(other, mine))
+    });
+    let finding = in_the_way.map(|other| {
+        format!(
+            "migration {} of the same pod is under way; wait for it, or cancel it",
+            other.name_any()
+        )
+    });
+    Check::from_finding("NoOtherMigration", "AnotherMigrationOfPod", finding)
+}
+
+fn is_older(other: &PodMigration, mine: &PodMigration) -> bool {
+    facts::age_order(other) < facts::age_order(mine)
+}
+
+fn is_under_way(phase: MigrationPhase) -> bool {
+    !matches!(phase, MigrationPhase::Pending | MigrationPhase::Preflight) && !phase.is_final()
+}
+
+/// The source's node, then the destination as the spec gives it.
+pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
+    let source_node = source
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or_default();
+    let mut checks = vec![Check::from_finding(
+        "SourceNodeAgent",
+        "SourceNodeNotReady",
+        source_finding(observed, source_node),
+    )];
+    match &observed.migration.spec.target {
+        Some(TargetSpec {
+            node_name: Some(target),
+            ..
+        }) => checks.extend(named_target(observed, source_node, target)),
+        Some(TargetSpec {
+            node_selector: Some(labels),
+            ..
+        }) => {
+            checks.push(any_target(
+                observed,
+                source_node,
+                labels,
+                "spec.target.nodeSelector matches no node that can be used",
+            ));
+        }
+        Some(TargetSpec {
+            node_name: None,
+            node_selector: None,
+        })
+        | None => {
+            checks.push(any_target(
+                observed,
+                source_node,
+                &BTreeMap::new(),
+                "no other node can be used",
+            ));
+        }
+    }
+    checks
+}
+
+fn source_finding(observed: &Observed, name: &str) -> Option<String> {
+    let Some(node) = observed.node(name) else {
+        return Some(format!("the pod's node {name} has no Node object"));
+    };
+    if !facts::is_node_ready(node) {
+        return Some(format!(
+            "the pod's node {name} is not Ready; bring its kubelet back first"
+        ));
+    }
+    if !facts::has_agent(node) {
+        return Some(no_agent(name));
+    }
+    facts::internal_ip(node)
+        .is_none()
+        .then(|| format!("the pod's node {name} has no InternalIP"))
+}
+
+fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Check> {
+    let Some(node) = observed.node(target) else {
+        let missing = format!("there is no node {target}; set spec.target.nodeName to a node of the cluster");
+        return vec![Check::from_finding(
+            "TargetNodeExists",
+            "TargetNodeNotFound",
+            Some(missing),
+        )];
+    };
+    let check = |name, reason, found: bool, message: String| {
+        Check::from_finding(name, reason, found.then_some(message))
+    };
+    vec![
+        Check::pass("TargetNodeExists", "TargetNodeNotFound"),
+        check(
+            "TargetNodeDiffers",
+            "TargetIsSource",
+            target == source_node,
+            format!("the pod is on {target} already"),
+        ),
+        check(
+            "TargetNodeReady",
+            "TargetNodeNotReady",
+            !facts::is_node_ready(node),
+            format!("node {target} is not Ready; bring its kubelet back or choose another"),
+        ),
+        check(
+            "TargetNodeSchedulable",
+            "TargetNodeCordoned",
+            facts::is_cordoned(node),
+            format!("node {target} is cordoned; uncordon it or choose another"),
+        ),
+        check(
+            "TargetNodeAgent",
+            "TargetNodeWithoutAgent",
+            !facts::has_agent(node),
+            no_agent(target),
+        ),
+    ]
+}
+
+fn any_target(
+    observed: &Observed,
+    source_node: &str,
+    labels: &BTreeMap<String, String>,
+    otherwise: &str,
+) -> Check {
+    let mut why_not = Vec::new();
+    let mut usable = false;
+    for node in observed.nodes.iter().filter(|node| {
+        labels
+            .iter()
+            .all(|(key, value)| node.labels().get(key) == Some(value))
+    }) {
+        match obstacle(node, source_node) {
+            Some(obstacle) => why_not.push(format!("{}: {obstacle}", node.name_any())),
+            None => usable = true,
+        }
+    }
+    if usable {
+        return Check::pass("TargetNodes", "NoUsableNode");
+    }
+    let more = why_not.len().saturating_sub(5);
+    why_not.truncate(5);
+    let list = if why_not.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", why_not.join("; "))
+    };
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    Check {
+        name: "TargetNodes",
+        verdict: Verdict::Refuse,
+        reason: "NoUsableNode",
+        message: format!("{otherwise}{list}{more}"),
+    }
+}
+
+fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {
+    if node.name_any() == source_node {
+        Some("the pod is there already")
+    } else if !facts::is_node_ready(node) {
+        Some("not Ready")
+    } else if facts::is_cordoned(node) {
+        Some("cordoned")
+    } else if !facts::has_agent(node) {
+        Some("no agent ready")
+    } else {
+        None
+    }
+}
+
+fn no_agent(node: &str) -> String {
+    format!(
+        "no agent says that node {node} can take part ({AGENT_READY_LABEL}=true); look at the godwit-agent pod of that node"
+    )
+}

@@ -1,0 +1,45 @@
+//! Stable reasons: what `status.reason`, conditions, events and metric labels say. Agents add their own for what
+//! goes wrong on a node.
+
+/// The migration was cancelled by `spec.cancel` or by deleting it.
+pub const CANCELLED: &str = "Cancelled";
+/// The deadline passed before the commit.
+pub const TIMED_OUT: &str = "TimedOut";
+/// The source pod ended or was replaced before the commit.
+pub const SOURCE_GONE: &str = "SourceGone";
+/// The source's node is gone for good, and the target did not hold everything.
+pub const SOURCE_NODE_LOST: &str = "SourceNodeLost";
+/// The API server refused the target pod: admission, quota, or a name that is taken.
+pub const TARGET_REFUSED: &str = "TargetRefused";
+/// The target pod was deleted by somebody else before the commit.
+pub const TARGET_DELETED: &str = "TargetDeleted";
+/// The target pod ended before the commit.
+pub const TARGET_FAILED: &str = "TargetFailed";
+/// The scheduler finds no node for the target pod.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+/// An image cannot be had on the target node.
+pub const IMAGE_UNAVAILABLE: &str = "ImageUnavailable";
+/// A parking container does not start.
+pub const PARKING_FAILED: &str = "ParkingFailed";
+/// The source's agent never answered and the deadline is long past.
+pub const AGENT_AWAY: &str = "AgentAway";
+/// The source's agent rolled back and gave no reason of its own.
+pub const ROLLED_BACK: &str = "RolledBack";
+/// The operator took the migration on.
+pub const ACCEPTED: &str = "Accepted";
+/// No check refused.
+pub const CHECKS_PASSED: &str = "ChecksPassed";
+/// The target pod is parked on its node.
+pub const TARGET_PARKED: &str = "TargetParked";
+/// The source's agent has ended parking or frozen the source.
+pub const SWITCHING: &str = "Switching";
+/// The source has decided: the target is the workload.
+pub const COMMITTED: &str = "Committed";
+/// The operator has decided in the place of a source whose node is gone.
+pub const SETTLED: &str = "Settled";
+/// The target has taken the source's place.
+pub const SUCCEEDED: &str = "Migrated";
+/// The target took the source's place and was then deleted, or lost its node, before the migration was over.
+pub const TARGET_GONE_AFTER_COMMIT: &str = "TargetGoneAfterCommit";
+/// Waiting for an agent that must decide and does not answer.
+pub const WAITING_FOR_AGENT: &str = "WaitingForAgent";

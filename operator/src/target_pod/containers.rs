@@ -1,0 +1,39 @@
+//! The main containers of a target pod: the same, but the application in them is warm already.
+
+use k8s_openapi::api::core::v1::{Container, Probe};
+
+/// The container as it is in the target pod, without the mounts of those volumes.
+pub(super) fn warm(mut container: Container, without: &[String]) -> Container {
+    container.image_pull_policy = Some(pull_policy(&container).to_owned());
+    if let Some(mounts) = &mut container.volume_mounts {
+        mounts.retain(|mount| !without.contains(&mount.name));
+    }
+    container.startup_probe = container.startup_probe.map(without_delay).map(every_second);
+    // Too early a readiness probe only fails. The liveness probe keeps its delay: it would kill the container when
+    // kubelet starts it cold later on.
+    container.readiness_probe = container.readiness_probe.map(without_delay);
+    container
+}
+
+/// Parking has pulled the image: nothing may be pulled in the freeze. `Never` stays what it is.
+pub(super) fn pull_policy(container: &Container) -> &'static str {
+    if container.image_pull_policy.as_deref() == Some("Never") {
+        "Never"
+    } else {
+        "IfNotPresent"
+    }
+}
+
+fn without_delay(mut probe: Probe) -> Probe {
+    probe.initial_delay_seconds = None;
+    probe
+}
+
+/// Asks every second, and for as long in all as before, delay included, so that a later cold start has the same time.
+fn every_second(mut probe: Probe) -> Probe {
+    let period = probe.period_seconds.unwrap_or(10).max(1);
+    let times = probe.failure_threshold.unwrap_or(3).max(1);
+    probe.failure_threshold = Some(period.saturating_mul(times));
+    probe.period_seconds = Some(1);
+    probe
+}
