@@ -1,0 +1,58 @@
+//! The little that must be known about CRIU's images: how they begin, which of them belong to a pod rather than to a container, and where a log says what
+//! went wrong.
+
+mod header;
+pub mod log;
+mod sysv;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use self::header::{Header, check};
+pub use self::sysv::blank_sysv;
+
+/// Why an image could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// It could not be read or written.
+    #[error("cannot {action} {path}")]
+    File {
+        /// `read`, `write` or `list`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// It does not begin as an image does.
+    #[error("{path} is no CRIU image of the expected kind: it begins with {found}")]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes in hexadecimal.
+        found: String,
+    },
+    /// There are more files than any dump makes.
+    #[error("{path} holds more than {limit} files: this is no directory of CRIU images")]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+        /// How many are too many.
+        limit: usize,
+    },
+}
+
+impl ImageError {
+    /// A stable reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "ImageUnusable",
+            Self::NotAnImage { .. } | Self::TooMany { .. } => "ImageInvalid",
+        }
+    }
+
+    fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+}
