@@ -67,7 +67,7 @@ pub fn up(count: u8, program: &Path) -> Result<Outcome> {
 struct Parts {
     tree: PathBuf,
     kubernetes: PathBuf,
-    pause: PathBuf,
+    images: Vec<PathBuf>,
 }
 
 /// All that is slow to make; two things at a time.
@@ -76,14 +76,14 @@ fn parts() -> Result<Parts> {
     std::thread::scope(|scope| {
         let kubernetes = scope.spawn(recipes::hyperkube::ensure);
         let tree = recipes::debian::ensure()?;
-        let pause = images::pause::archive()?;
+        let images = images::for_tests()?;
         let kubernetes = kubernetes
             .join()
             .map_err(|_| anyhow!("the build of Kubernetes panicked"))??;
         Ok(Parts {
             tree,
             kubernetes,
-            pause,
+            images,
         })
     })
 }
@@ -125,7 +125,7 @@ fn start(count: u8, program: &Path) -> Result<()> {
     let fresh = fresh | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWCGROUP;
     let mut running = Vec::new();
     for (&node, groups) in nodes.iter().zip(node_groups) {
-        let images = vec![parts.pause.clone()];
+        let images = parts.images.clone();
         let spec = node_spec::prepare(&authority, node, &nodes, &parts.tree, &parts.kubernetes, images)?;
         let init = launch(&spec, program, groups.clone(), &node.namespace(), fresh)?;
         running.push(NodeState {

@@ -1,15 +1,64 @@
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use godwit_e2e::{Cluster, images, paths, recipes};
 
 /// Build Godwit's images, load them on every node and install the chart
 #[derive(Debug, Args)]
-pub(super) struct Install {}
+pub(super) struct Install {
+    /// Build and load the images only
+    #[arg(long)]
+    images_only: bool,
+    /// Further arguments for `helm upgrade --install`
+    #[arg(last = true)]
+    helm: Vec<String>,
+}
 
 impl Install {
-    #[expect(clippy::unused_self, reason = "like every subcommand")]
     pub(super) fn run(self) -> Result<ExitCode> {
-        bail!("not there yet")
+        let cluster = Cluster::running()?;
+        for archive in images::product::archives()? {
+            cluster.load(&archive)?;
+        }
+        if self.images_only {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let chart = paths::workspace().join("charts/godwit");
+        if !chart.join("Chart.yaml").exists() {
+            bail!("there is no chart in {}", chart.display());
+        }
+        let mut helm = helm(&cluster.kubeconfig())?;
+        helm.args(["upgrade", "--install", "godwit"]).arg(&chart).args([
+            "--namespace",
+            "godwit",
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "3m",
+        ]);
+        for (part, image) in [
+            ("operator", images::product::OPERATOR),
+            ("agent", images::product::AGENT),
+        ] {
+            let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
+            helm.arg("--set").arg(format!(
+                "{part}.image.repository={repository},{part}.image.tag={tag},{part}.image.pullPolicy=IfNotPresent"
+            ));
+        }
+        let status = helm.args(self.helm).status().context("run helm")?;
+        Ok(super::passed_on(status))
     }
+}
+
+/// Helm with folders of its own: what the user has set up for theirs does not matter here.
+fn helm(kubeconfig: &std::path::Path) -> Result<Command> {
+    let home: PathBuf = paths::state_dir().join("helm");
+    let mut helm = Command::new(recipes::helm::ensure()?);
+    helm.env("KUBECONFIG", kubeconfig)
+        .env("HELM_CACHE_HOME", home.join("cache"))
+        .env("HELM_CONFIG_HOME", home.join("config"))
+        .env("HELM_DATA_HOME", home.join("data"));
+    Ok(helm)
 }

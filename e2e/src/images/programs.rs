@@ -45,6 +45,22 @@ pub fn ensure() -> Result<PathBuf> {
     })
 }
 
+/// Every program of [`ensure`], by name.
+pub fn all() -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(ensure()?)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .context("a program without a name")?
+            .to_string_lossy()
+            .into_owned();
+        found.push((name, path));
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Build all programs of these packages, in release mode, without any shared library; gives the folder they are in.
 pub fn build(packages: &[&str]) -> Result<PathBuf> {
     let host = command::output(command::bound("rustc").arg("-vV"))?;

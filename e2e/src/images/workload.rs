@@ -1,0 +1,45 @@
+//! The tests' own programs with a shell: an image for whatever a pod of a test is to do.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::layer::{self, Entry};
+use super::{oci, programs, redis};
+use crate::recipes;
+
+/// The image's name.
+pub const IMAGE: &str = "localhost/workload:1";
+
+/// The archive of the image: every program of `e2e/programs` is in `/usr/bin`, by its name.
+pub fn archive() -> Result<PathBuf> {
+    let tree = recipes::debian::ensure()?;
+    let mut entries = vec![
+        Entry::dir("usr"),
+        Entry::dir("usr/bin"),
+        Entry::link("bin", "usr/bin"),
+        Entry::dir("etc"),
+        Entry::text(
+            "etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/:/bin/sh\n",
+        ),
+        Entry::text("etc/group", "root:x:0:\nuser:x:1000:\n"),
+        Entry::Dir {
+            path: "tmp".to_owned(),
+            mode: 0o1777,
+            owner: 0,
+        },
+    ];
+    entries.extend(redis::busybox(&tree)?);
+    let tools = layer::ensure("tools", &entries)?;
+    let mut entries = Vec::new();
+    for (name, path) in programs::all()? {
+        entries.push(Entry::program(&format!("usr/bin/{name}"), &path));
+    }
+    let programs = layer::ensure("workload", &entries)?;
+    let config = oci::Config {
+        command: vec!["/usr/bin/workload".to_owned(), "serve".to_owned()],
+        ..Default::default()
+    };
+    oci::archive(IMAGE, &[tools, programs], &config)
+}
