@@ -1,1 +1,27 @@
-//! placeholder
+//! The network side of a migration: packets are held while the pod is frozen ([`hold`]), and its address is carried
+//! to the other node afterwards ([`carry`]).
+//!
+//! Everything that this crate installs bears a mark of its own (nftables tables whose name begins with
+//! `godwit-`, routes and rules of protocol [`PROTOCOL`]), so that it can be found and removed after a crash.
+
+pub mod carry;
+pub mod error;
+pub mod hold;
+pub mod netns;
+
+mod arp;
+mod kernel;
+mod nfnetlink;
+mod nft;
+mod queue;
+mod sysctl;
+
+pub use error::Error;
+pub use netns::Netns;
+
+/// Routing protocol number of every route and rule that Godwit installs (`rtm_protocol`, `FRA_PROTOCOL`); free
+/// according to `/etc/iproute2/rt_protos` and the kernel's `rtnetlink.h`.
+pub const PROTOCOL: u8 = 71;
+
+/// Every nftables table of Godwit begins with this.
+pub const TABLE_PREFIX: &str = "godwit-";

@@ -1,0 +1,368 @@
+//! Open connections follow a pod from node to node and home again, while kube-proxy's rules watch on every node.
+
+mod lab;
+#[path = "lab/repair.rs"]
+mod repair;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use godwit_network::Netns;
+use godwit_network::carry::{
+    CarryRecord, add_address, apply, end, flip, in_use, prepare, remove_address, settle, snapshot,
+    start_forwarding, survey_forward, survey_own, sweep, take_over_home,
+};
+use godwit_network::hold::{Hold, QueueNumbers};
+use lab::{Lab, within};
+
+const CARRIED: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 7);
+const PORT: u16 = 80;
+
+/// Answers every eight bytes, on a thread of its own, until the peer closes.
+fn serve(mut socket: TcpStream) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 8];
+        socket.set_nodelay(true).unwrap();
+        while socket.read_exact(&mut buffer).is_ok() {
+            if socket.write_all(&buffer).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn serve_all(netns: &Netns, port: u16) {
+    let listener = netns
+        .visit(|| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()))
+        .unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(|socket| serve(socket.unwrap())));
+}
+
+struct Client {
+    name: &'static str,
+    netns: Netns,
+    target: SocketAddrV4,
+    socket: TcpStream,
+    count: u64,
+}
+
+impl Client {
+    fn connect(name: &'static str, netns: &Netns, target: SocketAddrV4) -> Self {
+        let socket = Self::dial(name, netns, target);
+        Self {
+            name,
+            netns: netns.clone(),
+            target,
+            socket,
+            count: 0,
+        }
+    }
+
+    fn dial(name: &'static str, netns: &Netns, target: SocketAddrV4) -> TcpStream {
+        let dialled = netns
+            .visit(|| Ok(TcpStream::connect_timeout(&target.into(), Duration::from_secs(4))))
+            .unwrap();
+        let socket = dialled.unwrap_or_else(|error| panic!("{name} to {target}: {error}"));
+        socket.set_nodelay(true).unwrap();
+        // A lost packet comes again after five seconds only.
+        socket.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+        socket
+    }
+
+    fn ask(&mut self) {
+        self.count += 1;
+        self.socket.write_all(&self.count.to_be_bytes()).unwrap();
+    }
+
+    fn hear(&mut self, when: &str) {
+        let mut buffer = [0; 8];
+        self.socket
+            .read_exact(&mut buffer)
+            .unwrap_or_else(|error| panic!("{}, {when}: {error}", self.name));
+        assert_eq!(u64::from_be_bytes(buffer), self.count, "{}", self.name);
+    }
+
+    fn exchange(&mut self, when: &str) {
+        self.ask();
+        self.hear(when);
+        assert_eq!(
+            repair::retransmissions(&self.socket),
+            0,
+            "{}, {when}: nothing was lost",
+            self.name
+        );
+    }
+}
+
+fn node_address(n: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, 0, 10 + n)
+}
+
+struct Place<'a> {
+    node: u8,
+    pod: &'a str,
+    address: Ipv4Addr,
+}
+
+/// One move of the sockets, as the agents do it; gives the sockets at the new place and the two records.
+async fn migrate(
+    lab: &Lab,
+    from: &Place<'_>,
+    to: &Place<'_>,
+    old: Vec<TcpStream>,
+    clients: &mut [Client],
+) -> (Vec<TcpStream>, CarryRecord, CarryRecord) {
+    let (source, target) = (
+        lab.get(&format!("n{}", from.node)),
+        lab.get(&format!("n{}", to.node)),
+    );
+    let (old_pod, new_pod) = (lab.get(from.pod), lab.get(to.pod));
+    add_address(&new_pod, to.address, CARRIED).await.unwrap();
+    add_address(&new_pod, to.address, CARRIED).await.unwrap();
+    let home = (to.node != 1).then(|| node_address(1));
+    let owner = survey_own(&target, CARRIED, to.address, home).await.unwrap();
+    prepare(&target, &owner).await.unwrap();
+    let forwarder = survey_forward(
+        &source,
+        &old_pod,
+        from.address,
+        CARRIED,
+        node_address(to.node),
+        from.node == 1,
+    )
+    .await
+    .unwrap();
+    prepare(&source, &forwarder).await.unwrap();
+    let prepared = Hold::prepare(old_pod.clone(), QueueNumbers::default())
+        .await
+        .unwrap();
+
+    let active = prepared.activate().unwrap();
+    clients.iter_mut().for_each(Client::ask);
+    std::thread::sleep(Duration::from_millis(20));
+    let new: Vec<_> = old
+        .iter()
+        .map(|socket| repair::restore(&new_pod, &repair::freeze(socket)))
+        .collect();
+    active.persist_output_drop().await.unwrap();
+
+    let start = Instant::now();
+    flip(&target, &owner).await.unwrap();
+    new.iter().for_each(|socket| serve(socket.try_clone().unwrap()));
+    let owned = start.elapsed();
+    flip(&source, &forwarder).await.unwrap();
+    let flipped = start.elapsed();
+    start_forwarding(&old_pod, from.address).await.unwrap();
+    let ready = start.elapsed();
+    let releasing = tokio::spawn(active.release_forward());
+    let waiting = tokio::task::spawn_blocking({
+        let mut sockets: Vec<_> = clients
+            .iter()
+            .map(|client| (client.name, client.count, client.socket.try_clone().unwrap()))
+            .collect();
+        move || {
+            for (name, count, socket) in &mut sockets {
+                let mut buffer = [0; 8];
+                socket
+                    .read_exact(&mut buffer)
+                    .unwrap_or_else(|error| panic!("{name}: held question: {error}"));
+                assert_eq!(u64::from_be_bytes(buffer), *count, "{name}");
+                println!("  {name}: answered after {:?}", start.elapsed());
+            }
+        }
+    });
+    waiting.await.unwrap();
+    releasing.await.unwrap().unwrap();
+    println!(
+        "n{} -> n{}: owned {owned:?}, flipped {flipped:?}, forwarding {ready:?}",
+        from.node, to.node
+    );
+    if to.node == 1 {
+        take_over_home(&new_pod, to.address, CARRIED).await.unwrap();
+    }
+    clients
+        .iter_mut()
+        .for_each(|client| client.exchange("before the announcements"));
+    settle(&target, &owner).await.unwrap();
+    settle(&source, &forwarder).await.unwrap();
+    clients
+        .iter_mut()
+        .for_each(|client| client.exchange("after the announcements"));
+    // What the kernel of the frozen pod still had must not be heard, nor what it says when it is killed.
+    drop(old);
+    (new, owner, forwarder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_connections_follow_the_pod_everywhere() {
+    let mut lab = Lab::new();
+    lab.nodes();
+    let first = lab.pod("first", 1, 7);
+    let second = lab.pod("second", 2, 5);
+    let third = lab.pod("third", 3, 5);
+    let fourth = lab.pod("fourth", 1, 20);
+    let neighbours: Vec<_> = (1..=3).map(|n| lab.pod(&format!("c{n}"), n, 9)).collect();
+    let nodes: Vec<_> = (1..=3).map(|n| lab.get(&format!("n{n}"))).collect();
+    for (index, node) in nodes.iter().enumerate() {
+        // A service in front of the pod, a node port with masquerading, and a service which the pod itself uses: other
+        // nodes would choose another backend for it.
+        let backend = if index == 0 { "10.244.3.9" } else { "10.244.2.9" };
+        let own = node_address(u8::try_from(index).unwrap() + 1);
+        for chain in ["pre", "out"] {
+            within(
+                node,
+                &format!("nft add rule ip kube {chain} ip daddr 10.96.0.7 tcp dport 80 dnat to {CARRIED}"),
+            );
+            within(
+                node,
+                &format!("nft add rule ip kube {chain} ip daddr 10.96.0.8 tcp dport 90 dnat to {backend}"),
+            );
+            within(
+                node,
+                &format!(
+                    "nft add rule ip kube {chain} ip daddr {own} tcp dport 30080 mark set 1 dnat to {CARRIED}:80"
+                ),
+            );
+        }
+        within(node, "nft add rule ip kube post mark 1 masquerade");
+        within(node, "ip route replace 10.77.0.0/24 dev eth0 rto_min 5s");
+        for n in 1..=3 {
+            let via = if n == index + 1 {
+                "dev cni0".into()
+            } else {
+                format!("via {}", node_address(u8::try_from(n).unwrap()))
+            };
+            within(
+                node,
+                &format!("ip route replace 10.244.{n}.0/24 {via} rto_min 5s"),
+            );
+        }
+    }
+    let direct = SocketAddrV4::new(CARRIED, PORT);
+    let service = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 7), PORT);
+    let node_port = SocketAddrV4::new(node_address(3), 30080);
+    let used = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 8), 90);
+
+    neighbours.iter().for_each(|pod| serve_all(pod, 90));
+    let outbound = Client::dial("pod", &first, used);
+    let listener = first
+        .visit(|| Ok(TcpListener::bind(("0.0.0.0", PORT)).unwrap()))
+        .unwrap();
+    let mut clients = Vec::new();
+    let mut sockets = vec![];
+    for (name, netns, target) in [
+        ("pod on n1", &neighbours[0], direct),
+        ("pod on n2", &neighbours[1], direct),
+        ("pod on n3", &neighbours[2], direct),
+        ("pod on n2 by service", &neighbours[1], service),
+        ("pod on n3 by service", &neighbours[2], service),
+        ("node n1", &nodes[0], direct),
+        ("node n1 by service", &nodes[0], service),
+        ("node n2", &nodes[1], direct),
+        ("node n3", &nodes[2], direct),
+        ("node n2 by node port of n3", &nodes[1], node_port),
+    ] {
+        clients.push(Client::connect(name, netns, target));
+        sockets.push(listener.accept().unwrap().0);
+    }
+    // Until the freeze somebody serves them; a server that stops between two questions is a frozen one.
+    for (client, socket) in clients.iter_mut().zip(&mut sockets) {
+        client.ask();
+        let mut buffer = [0; 8];
+        socket.read_exact(&mut buffer).unwrap();
+        socket.write_all(&buffer).unwrap();
+        client.hear("before the move");
+    }
+    drop(listener);
+    assert!(in_use(&first, CARRIED).await.unwrap());
+
+    let places = [
+        Place {
+            node: 1,
+            pod: "first",
+            address: CARRIED,
+        },
+        Place {
+            node: 2,
+            pod: "second",
+            address: Ipv4Addr::new(10, 244, 2, 5),
+        },
+    ];
+    sockets.push(outbound);
+    let outbound_at = sockets.len() - 1;
+    // The pod's own connection is not served: it asks.
+    let asker = sockets.remove(outbound_at);
+    let moved_asker;
+    let (new, owner, forwarder) = {
+        let result = migrate(&lab, &places[0], &places[1], sockets, &mut clients).await;
+        let frozen = repair::freeze(&asker);
+        moved_asker = repair::restore(&second, &frozen);
+        assert_eq!(repair::bound_to(&frozen), CARRIED);
+        result
+    };
+    let mut asking = Client {
+        name: "the pod itself by service",
+        netns: second.clone(),
+        target: used,
+        socket: moved_asker,
+        count: 0,
+    };
+    asking
+        .socket
+        .set_read_timeout(Some(Duration::from_secs(4)))
+        .unwrap();
+    asking.exchange("after the move");
+    drop(asker);
+    lab.delete("first");
+    drop(first);
+
+    assert!(in_use(&second, CARRIED).await.unwrap());
+    clients
+        .iter_mut()
+        .for_each(|client| client.exchange("after the source is gone"));
+    asking.exchange("after the source is gone");
+    serve_all(&second, PORT);
+    for client in &mut clients {
+        // New connections to the old address work, too.
+        let mut again = Client::connect(client.name, &client.netns, client.target);
+        again.exchange("a new connection");
+    }
+    // Records may be applied again, and a sweep leaves what they back.
+    for (node, record) in [(&nodes[1], &owner), (&nodes[0], &forwarder)] {
+        let before = snapshot(node).await.unwrap();
+        apply(node, record).await.unwrap();
+        sweep(node, std::slice::from_ref(record)).await.unwrap();
+        assert_eq!(snapshot(node).await.unwrap(), before);
+        assert!(!before.is_empty());
+    }
+    clients
+        .iter_mut()
+        .for_each(|client| client.exchange("after applying again"));
+    let invalid: String = nodes
+        .iter()
+        .map(|node| within(node, "nft list chain ip kube f"))
+        .collect();
+    assert_eq!(
+        invalid.matches("counter packets 0 ").count(),
+        3,
+        "no node dropped anything as invalid: {invalid}"
+    );
+    drop((third, fourth, new, neighbours));
+    println!("all in one piece");
+    drop(clients);
+    drop(asking);
+    end(&nodes[1], &owner).await.unwrap();
+    end(&nodes[1], &owner).await.unwrap();
+    sweep(&nodes[0], &[]).await.unwrap();
+    remove_address(&second, Ipv4Addr::new(10, 244, 2, 5), CARRIED)
+        .await
+        .unwrap();
+    for netns in [&nodes[0], &nodes[1], &nodes[2], &second] {
+        assert!(
+            snapshot(netns).await.unwrap().is_empty(),
+            "{netns:?}: {:?}",
+            snapshot(netns).await.unwrap()
+        );
+    }
+}

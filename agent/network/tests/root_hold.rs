@@ -1,0 +1,146 @@
+//! Holding packets of a real connection, in namespaces.
+
+mod lab;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use godwit_network::carry::snapshot;
+use godwit_network::hold::{Hold, QueueNumbers, remove_all, silence_again};
+use lab::{Lab, within};
+
+/// Pods a (10.9.0.1) and b (10.9.0.2) on one wire; a connection from b to a. What is lost comes again after five seconds.
+fn pair(lab: &mut Lab) -> (TcpStream, TcpStream) {
+    let a = lab.netns("a");
+    let b = lab.netns("b");
+    lab.veth("a", "eth0", "b", "eth0");
+    for (netns, address) in [(&a, "10.9.0.1"), (&b, "10.9.0.2")] {
+        within(
+            netns,
+            &format!(
+                "ip addr add {address}/24 dev eth0; ip route replace 10.9.0.0/24 dev eth0 src {address} rto_min 5s"
+            ),
+        );
+    }
+    let listener = a.visit(|| Ok(TcpListener::bind("10.9.0.1:80").unwrap())).unwrap();
+    let client = b
+        .visit(|| Ok(TcpStream::connect("10.9.0.1:80").unwrap()))
+        .unwrap();
+    let (server, _) = listener.accept().unwrap();
+    client.set_nodelay(true).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    server.set_nodelay(true).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    (server, client)
+}
+
+fn exchange(server: &mut TcpStream, client: &mut TcpStream) {
+    client.write_all(b"question").unwrap();
+    let mut buffer = [0; 8];
+    server.read_exact(&mut buffer).unwrap();
+    server.write_all(b"answered").unwrap();
+    client.read_exact(&mut buffer).unwrap();
+}
+
+#[tokio::test]
+async fn held_packets_arrive_after_a_rollback_without_retransmission() {
+    let mut lab = Lab::new();
+    let (mut server, mut client) = pair(&mut lab);
+    let a = lab.get("a");
+    let start = Instant::now();
+    let prepared = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+    let prepared_after = start.elapsed();
+    exchange(&mut server, &mut client);
+    let start = Instant::now();
+    let active = prepared.activate().unwrap();
+    let activated_after = start.elapsed();
+    client.write_all(b"question").unwrap();
+    let mut buffer = [0; 8];
+    assert!(server.read(&mut buffer).is_err(), "input is held");
+    let start = Instant::now();
+    active.persist_output_drop().await.unwrap();
+    active.persist_output_drop().await.unwrap();
+    let silenced_after = start.elapsed();
+    let start = Instant::now();
+    active.rollback().await.unwrap();
+    println!(
+        "prepare {prepared_after:?}, activate {activated_after:?}, persist {silenced_after:?}, rollback {:?}",
+        start.elapsed()
+    );
+    server.read_exact(&mut buffer).unwrap();
+    server.write_all(b"answered").unwrap();
+    client
+        .read_exact(&mut buffer)
+        .expect("the answer comes before any retransmission");
+    assert!(snapshot(&a).await.unwrap().is_empty());
+    exchange(&mut server, &mut client);
+}
+
+#[tokio::test]
+async fn output_is_silent_while_held_and_loopback_is_not() {
+    let mut lab = Lab::new();
+    let (mut server, mut client) = pair(&mut lab);
+    let a = lab.get("a");
+    let prepared = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+    let active = prepared.activate().unwrap();
+    server.write_all(b"unheard.").unwrap();
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(client.read(&mut [0; 8]).is_err(), "output vanishes");
+    let inside = a.visit(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.write_all(b"x").unwrap();
+        Ok(listener.accept().unwrap().0.read(&mut [0; 1]).unwrap())
+    });
+    assert_eq!(inside.unwrap(), 1);
+    active.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_agent_does_not_cut_the_pod_off_unless_committed() {
+    let mut lab = Lab::new();
+    let (mut server, mut client) = pair(&mut lab);
+    let a = lab.get("a");
+    drop(
+        Hold::prepare(a.clone(), QueueNumbers::default())
+            .await
+            .unwrap()
+            .activate()
+            .unwrap(),
+    );
+    // The sockets close within one glance of the receiving thread.
+    std::thread::sleep(Duration::from_millis(200));
+    exchange(&mut server, &mut client);
+    let active = Hold::prepare(a.clone(), QueueNumbers::default())
+        .await
+        .unwrap()
+        .activate()
+        .unwrap();
+    active.persist_output_drop().await.unwrap();
+    drop(active);
+    std::thread::sleep(Duration::from_millis(200));
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    server.write_all(b"unheard.").unwrap();
+    assert!(client.read(&mut [0; 8]).is_err(), "still silent");
+    silence_again(&a).await.unwrap();
+    assert_eq!(snapshot(&a).await.unwrap().tables, ["godwit-hold"]);
+    remove_all(&a).await.unwrap();
+    remove_all(&a).await.unwrap();
+    assert!(snapshot(&a).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_hold_of_the_same_pod_is_refused_by_the_kernel() {
+    let mut lab = Lab::new();
+    let (_server, _client) = pair(&mut lab);
+    let a = lab.get("a");
+    let first = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+    let second = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+    let first = first.activate().unwrap();
+    let Err(error) = second.activate() else {
+        panic!("two owners of one queue")
+    };
+    assert_eq!(error.reason(), "KernelRefused");
+    first.rollback().await.unwrap();
+}
