@@ -62,8 +62,9 @@ pub async fn apply(
                     });
                 }
             }
-            Action::DeleteTarget { name, uid, grace } => delete(&pods, name, uid, *grace).await?,
-            Action::DeleteSource { name, uid, grace } => delete(&pods, name, uid, *grace).await?,
+            Action::DeleteTarget { name, uid, grace } | Action::DeleteSource { name, uid, grace } => {
+                delete(&pods, name, uid, *grace).await?
+            }
             Action::MarkTarget { name, uid } => {
                 let patch = json!({
                     "metadata": { "uid": uid, "annotations": { COMPLETED_ANNOTATION: "true" } },

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// After somebody else has changed the migration meanwhile.
 const RETRY_OUTDATED: Duration = Duration::from_millis(50);
 /// One look makes about ten calls; the client has its own, shorter, deadline for each.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What every reconcile needs.
 pub struct Context {
@@ -122,8 +122,9 @@ async fn reconcile(migration: Arc<PodMigration>, context: Arc<Context>) -> Resul
     let name = migration.name_any();
     let span = tracing::info_span!("migration", %namespace, %name, uid = migration.metadata.uid.as_deref().unwrap_or_default());
     let began = Instant::now();
+    let look = Box::pin(look(&context, &namespace, &name));
     let looked = async {
-        tokio::time::timeout(DEADLINE, look(&context, &namespace, &name))
+        tokio::time::timeout(DEADLINE, look)
             .await
             .unwrap_or(Err(ReconcileError::Deadline))
     }

@@ -107,19 +107,19 @@ async fn candidates(client: &Client, observed: &Observed) -> Result<Vec<Node>, O
         .source
         .as_ref()
         .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
-    match &observed.migration.spec.target {
-        Some(TargetSpec {
-            node_name: Some(target),
-            ..
-        }) => named(client, source_node.into_iter().chain([target.clone()])).await,
-        Some(TargetSpec { node_name: None, .. }) | None => {
-            let nodes = Api::<Node>::all(client.clone())
-                .list(&ListParams::default())
-                .await;
-            Ok(nodes
-                .map_err(|error| ObserveError::Read("the nodes", error))?
-                .items)
-        }
+    if let Some(TargetSpec {
+        node_name: Some(target),
+        ..
+    }) = &observed.migration.spec.target
+    {
+        named(client, source_node.into_iter().chain([target.clone()])).await
+    } else {
+        let nodes = Api::<Node>::all(client.clone())
+            .list(&ListParams::default())
+            .await;
+        Ok(nodes
+            .map_err(|error| ObserveError::Read("the nodes", error))?
+            .items)
     }
 }
 

@@ -14,9 +14,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// good and of no use to anybody.
 const READY_GRACE: Duration = Duration::from_secs(30);
 /// How long the source's agent may take to say `Released` while the target runs.
-const RELEASE_GRACE: Duration = Duration::from_secs(120);
+const RELEASE_GRACE: Duration = Duration::from_mins(2);
 /// How long a kubelet that is not ready is waited for before the source's object is removed without it.
-const KUBELET_AWAY: Duration = Duration::from_secs(60);
+const KUBELET_AWAY: Duration = Duration::from_mins(1);
 
 pub(super) fn decide(step: &mut Step<'_>) {
     step.look_again(TICK);
@@ -32,7 +32,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
     }
     match (step.observed.planned_source(), target) {
         (None, Some(target)) if runs(step, target) => {
-            succeeded(step, reason::SUCCEEDED, "the target has taken the source's place")
+            succeeded(step, reason::SUCCEEDED, "the target has taken the source's place");
         }
         (None, Some(_)) => waits_for_target(step),
         (None, None) => succeeded(

@@ -31,7 +31,7 @@ use crate::{facts, reason};
 
 /// How long after the deadline an agent that has not answered counts as away. Agents give up at the deadline by
 /// themselves; this is for their answer to arrive.
-pub const AWAY_AFTER_DEADLINE: Duration = Duration::from_secs(60);
+pub const AWAY_AFTER_DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) enum Verdict {
     /// Not the operator's to decide; with what to tell the user, if it has become worth telling.

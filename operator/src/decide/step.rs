@@ -133,7 +133,7 @@ impl<'a> Step<'a> {
             on,
             warning,
             reason: reason.to_owned(),
-            message: shortened(message),
+            message: shortened(message.to_owned()),
         });
     }
 
@@ -143,7 +143,7 @@ impl<'a> Step<'a> {
             self.announce(On::Source, true, reason, &message);
         }
         self.status.reason = Some(reason.to_owned());
-        self.status.message = Some(shortened(&message));
+        self.status.message = Some(shortened(message));
     }
 
     /// Enters a phase. Phases are ordered, and one that is not ahead is left alone.
@@ -153,7 +153,7 @@ impl<'a> Step<'a> {
         }
         self.status.phase = phase;
         self.status.reason = Some(reason.to_owned());
-        self.status.message = Some(shortened(&message));
+        self.status.message = Some(shortened(message));
         self.status.transitions.push(Transition {
             phase,
             at: MicroTime(self.now),
@@ -167,7 +167,7 @@ impl<'a> Step<'a> {
             of,
             status,
             reason,
-            &shortened(message),
+            &shortened(message.to_owned()),
             &Time(self.now),
         );
     }
@@ -205,7 +205,7 @@ impl<'a> Step<'a> {
             self.release();
         } else {
             self.status.reason = Some(reason.to_owned());
-            self.status.message = Some(shortened(&message));
+            self.status.message = Some(shortened(message));
         }
     }
 
@@ -273,9 +273,10 @@ fn is_ahead(from: MigrationPhase, to: MigrationPhase) -> bool {
     rank(to) > rank(from) && !skips_commit
 }
 
-fn shortened(message: &str) -> String {
-    match message.char_indices().nth(MESSAGE_LIMIT) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
+fn shortened(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MESSAGE_LIMIT) {
+        message.truncate(end);
+        message.push('…');
     }
+    message
 }

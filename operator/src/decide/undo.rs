@@ -10,9 +10,9 @@ use crate::facts;
 const TICK: Duration = Duration::from_secs(1);
 /// A target pod whose kubelet is away is removed without it after this long. Nothing of the user's runs in it: it is
 /// parked or held, and its source did not commit.
-const KUBELET_AWAY: Duration = Duration::from_secs(60);
+const KUBELET_AWAY: Duration = Duration::from_mins(1);
 /// After this long even a live kubelet is not waited for any more; the message then names what is left.
-const GIVE_UP: Duration = Duration::from_secs(300);
+const GIVE_UP: Duration = Duration::from_mins(5);
 
 pub(super) fn decide(step: &mut Step<'_>) {
     let Some(target) = step.observed.own_target() else {
@@ -31,11 +31,11 @@ pub(super) fn decide(step: &mut Step<'_>) {
         .is_some_and(facts::is_node_ready);
     let waited = elapsed(deleted.0, step.now);
     if waited > GIVE_UP && kubelet_lives {
-        let note = format!(
+        let left = format!(
             "; pod {name} is still terminating on {}, look at its kubelet and finalizers",
             node.unwrap_or("its node")
         );
-        ended(step, Some(&note));
+        ended(step, Some(&left));
     } else if waited > GIVE_UP + KUBELET_AWAY {
         ended(
             step,

@@ -10,9 +10,9 @@ use thiserror::Error;
 /// Where the API server puts the node of a service account token that is bound to a pod.
 const NODE_EXTRA: &str = "authentication.kubernetes.io/node-name";
 /// Lifetime of a certificate; agents renew at two thirds of it.
-const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const LIFETIME: Duration = Duration::from_hours(24);
 /// Shortest lifetime that may be asked for; the API server's own lower bound.
-const SHORTEST: Duration = Duration::from_secs(600);
+const SHORTEST: Duration = Duration::from_mins(10);
 /// A request for one P-256 key is below 500 bytes.
 const LONGEST_REQUEST: usize = 8 * 1024;
 
@@ -140,10 +140,11 @@ fn check_names(params: &CertificateSigningRequestParams, node: &str) -> Result<(
     let asked = &params.params;
     let is_san =
         matches!(asked.subject_alt_names.as_slice(), [SanType::DnsName(name)] if name.as_str() == wanted);
-    // The common name is for people; an agent gives the same name there.
-    let common: Vec<_> = asked.distinguished_name.iter().collect();
-    let is_subject = match common.as_slice() {
-        [(DnType::CommonName, value)] => text(value) == Some(wanted.as_str()),
+    // The common name is for people, and a long node name does not fit into it.
+    let subject: Vec<_> = asked.distinguished_name.iter().collect();
+    let is_subject = match subject.as_slice() {
+        [] => true,
+        [(DnType::CommonName, value)] => text(value).is_some_and(|text| text == wanted || text == node),
         _ => false,
     };
     let is_leaf = matches!(asked.is_ca, IsCa::NoCa | IsCa::ExplicitNoCa);

@@ -8,7 +8,7 @@ pub(super) fn warm(mut container: Container, without: &[String]) -> Container {
     if let Some(mounts) = &mut container.volume_mounts {
         mounts.retain(|mount| !without.contains(&mount.name));
     }
-    container.startup_probe = container.startup_probe.map(without_delay).map(every_second);
+    container.startup_probe = container.startup_probe.map(every_second);
     // Too early a readiness probe only fails. The liveness probe keeps its delay: it would kill the container when
     // kubelet starts it cold later on.
     container.readiness_probe = container.readiness_probe.map(without_delay);
@@ -29,11 +29,13 @@ fn without_delay(mut probe: Probe) -> Probe {
     probe
 }
 
-/// Asks every second, and for as long in all as before, delay included, so that a later cold start has the same time.
+/// Asks every second from the start, and for as long in all as before, delay included, so that a later cold start has
+/// the same time.
 fn every_second(mut probe: Probe) -> Probe {
     let period = probe.period_seconds.unwrap_or(10).max(1);
     let times = probe.failure_threshold.unwrap_or(3).max(1);
-    probe.failure_threshold = Some(period.saturating_mul(times));
+    let delay = probe.initial_delay_seconds.take().unwrap_or(0).max(0);
+    probe.failure_threshold = Some(period.saturating_mul(times).saturating_add(delay));
     probe.period_seconds = Some(1);
     probe
 }

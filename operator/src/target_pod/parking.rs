@@ -2,7 +2,7 @@
 //! last one holds the pod until the agents are ready. `godwit-runtime` puts Godwit's own binary into each of them.
 //!
 //! They are allowed wherever the pod is: they satisfy the *restricted* pod security level, and have the CPU, memory
-//! and ephemeral storage of the main container whose image they have. So the pod's QoS class, its effective request,
+//! and ephemeral storage of the main container whose image they have. So the pod's `QoS` class, its effective request,
 //! and its standing with any quota or limit range are those of its source: kubelet and scheduler count the larger of
 //! the init containers and the sum of the main ones, never both.
 

@@ -1,0 +1,267 @@
+//! Every check refuses what it is for, by its reason, with a message that says what to change; and only that.
+
+mod support;
+
+use godwit_crds::{MigrationPhase, TargetSpec, Verdict};
+use godwit_operator::decide::decide;
+use godwit_operator::facts::Observed;
+use godwit_operator::preflight;
+use serde_json::{Value, json};
+use support::{at, migration, node, observed, pod, to_node};
+
+/// Exactly one check refuses, with this reason.
+fn assert_refused(observed: &Observed, reason: &str) {
+    let checks = preflight::run(observed);
+    let refusals: Vec<_> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Refuse)
+        .collect();
+    assert_eq!(
+        refusals.iter().map(|check| check.reason).collect::<Vec<_>>(),
+        [reason]
+    );
+    assert!(!refusals[0].message.is_empty());
+    let decision = decide(observed, at(5));
+    assert_eq!(decision.status.phase, MigrationPhase::Failed);
+    assert_eq!(decision.status.reason.as_deref(), Some(reason));
+    assert!(
+        decision
+            .status
+            .preflight
+            .iter()
+            .any(|check| check.verdict == Verdict::Refuse)
+    );
+}
+
+fn set(path: &'static str, value: Value) -> impl FnOnce(&mut Value) {
+    move |object| {
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("{path}"));
+        parent.as_object_mut().unwrap().insert(key.to_owned(), value);
+    }
+}
+
+#[test]
+fn a_plain_pod_passes() {
+    let checks = preflight::run(&observed());
+    let refused: Vec<_> = checks
+        .iter()
+        .filter(|check| check.verdict != Verdict::Pass)
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let decision = decide(&observed(), at(5));
+    assert_eq!(decision.status.phase, MigrationPhase::Preparing);
+    let plan = decision.status.plan.unwrap();
+    assert_eq!(
+        (plan.source_node.as_str(), plan.source_address.as_str()),
+        ("n1", "192.0.2.1")
+    );
+    assert_eq!(plan.deadline.0, at(605));
+    assert!(plan.target_pod_uid.is_none());
+}
+
+#[test]
+fn a_missing_pod_is_the_only_finding() {
+    let observed = Observed {
+        source: None,
+        ..observed()
+    };
+    assert_refused(&observed, "PodNotFound");
+    assert_eq!(preflight::run(&observed).len(), 1);
+}
+
+#[test]
+fn pods_that_cannot_move_are_refused_by_name() {
+    let hook = json!({"postStart": {"exec": {"command": ["true"]}}});
+    let cases: [(&str, Value, &str); 25] = [
+        ("/status/phase", json!("Pending"), "PodNotRunning"),
+        ("/status/phase", json!("Succeeded"), "PodNotRunning"),
+        ("/status/containerStatuses", json!([]), "PodNotRunning"),
+        (
+            "/metadata/deletionTimestamp",
+            json!(at(1).to_string()),
+            "PodNotRunning",
+        ),
+        (
+            "/metadata/ownerReferences",
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u"}]),
+            "OwnerUnsupported",
+        ),
+        (
+            "/metadata/annotations",
+            json!({"kubernetes.io/config.mirror": "x"}),
+            "MirrorPodUnsupported",
+        ),
+        (
+            "/metadata/labels",
+            json!({"godwit.dev/migration": "other"}),
+            "TargetOfAnotherMigration",
+        ),
+        ("/spec/hostNetwork", json!(true), "HostNamespacesUnsupported"),
+        ("/spec/hostPID", json!(true), "HostNamespacesUnsupported"),
+        ("/spec/hostIPC", json!(true), "HostNamespacesUnsupported"),
+        ("/spec/hostUsers", json!(false), "UserNamespacesUnsupported"),
+        (
+            "/spec/shareProcessNamespace",
+            json!(true),
+            "ShareProcessNamespaceUnsupported",
+        ),
+        (
+            "/spec/runtimeClassName",
+            json!("gvisor"),
+            "RuntimeClassUnsupported",
+        ),
+        (
+            "/spec/os",
+            json!({"name": "windows"}),
+            "OperatingSystemUnsupported",
+        ),
+        (
+            "/spec/ephemeralContainers",
+            json!([{"name": "debug", "image": "x"}]),
+            "EphemeralContainersUnsupported",
+        ),
+        (
+            "/spec/initContainers",
+            json!([{"name": "proxy", "image": "x", "restartPolicy": "Always"}]),
+            "NativeSidecarsUnsupported",
+        ),
+        ("/spec/containers/0/tty", json!(true), "TerminalUnsupported"),
+        ("/spec/containers/0/stdin", json!(true), "TerminalUnsupported"),
+        ("/spec/containers/0/lifecycle", hook, "PostStartHookUnsupported"),
+        (
+            "/spec/containers/0/ports",
+            json!([{"containerPort": 80, "hostPort": 80}]),
+            "HostPortsUnsupported",
+        ),
+        (
+            "/spec/containers/0/resources",
+            json!({"limits": {"nvidia.com/gpu": "1"}}),
+            "DevicesUnsupported",
+        ),
+        (
+            "/spec/resourceClaims",
+            json!([{"name": "gpu"}]),
+            "DevicesUnsupported",
+        ),
+        ("/metadata/name", json!("redis.shop"), "HostnameUnsupported"),
+        (
+            "/spec/volumes",
+            json!([{"name": "data", "persistentVolumeClaim": {"claimName": "d"}}]),
+            "VolumeUnsupported",
+        ),
+        (
+            "/status/podIPs",
+            json!([{"ip": "10.0.1.5"}, {"ip": "2001:db8::1"}]),
+            "AddressFamilyUnsupported",
+        ),
+    ];
+    for (path, value, reason) in cases {
+        let mut observed = observed();
+        observed.source = Some(pod(set(path, value)));
+        assert_refused(&observed, reason);
+    }
+}
+
+#[test]
+fn a_refused_volume_is_named_with_its_kind() {
+    let mut observed = observed();
+    observed.source = Some(pod(set(
+        "/spec/volumes",
+        json!([{"name": "cache", "emptyDir": {}}, {"name": "logs", "hostPath": {"path": "/x"}}]),
+    )));
+    let message = decide(&observed, at(5)).status.message.unwrap();
+    assert!(message.contains("cache (emptyDir), logs (hostPath)"), "{message}");
+}
+
+#[test]
+fn a_pod_that_has_been_migrated_before_may_move_again() {
+    let mut observed = observed();
+    observed.source = Some(pod(|pod| {
+        pod["metadata"]["labels"]["godwit.dev/migration"] = json!("first");
+        pod["metadata"]["annotations"]["godwit.dev/completed"] = json!("true");
+        pod["spec"]["runtimeClassName"] = json!("godwit");
+    }));
+    assert_eq!(decide(&observed, at(5)).status.phase, MigrationPhase::Preparing);
+}
+
+#[test]
+fn a_destination_that_cannot_be_used_is_refused() {
+    let n2 = |change: fn(&mut Value)| Observed {
+        nodes: vec![node("n1", |_| {}), node("n2", change)],
+        ..observed()
+    };
+    let without_agent = |node: &mut Value| node["metadata"]["labels"] = json!({});
+    let not_ready =
+        |node: &mut Value| node["status"]["conditions"] = json!([{"type": "Ready", "status": "Unknown"}]);
+    let cordoned = |node: &mut Value| node["spec"]["unschedulable"] = json!(true);
+    assert_refused(&n2(without_agent), "TargetNodeWithoutAgent");
+    assert_refused(&n2(not_ready), "TargetNodeNotReady");
+    assert_refused(&n2(cordoned), "TargetNodeCordoned");
+    assert_refused(
+        &Observed {
+            nodes: vec![node("n1", |_| {})],
+            ..observed()
+        },
+        "TargetNodeNotFound",
+    );
+    let mut same = observed();
+    same.migration.spec.target = to_node("n1");
+    assert_refused(&same, "TargetIsSource");
+    assert_refused(
+        &Observed {
+            nodes: vec![node("n1", without_agent), node("n2", |_| {})],
+            ..observed()
+        },
+        "SourceNodeNotReady",
+    );
+}
+
+#[test]
+fn without_a_named_node_any_usable_one_will_do() {
+    let mut observed = observed();
+    observed.migration.spec.target = None;
+    assert_eq!(decide(&observed, at(5)).status.phase, MigrationPhase::Preparing);
+    observed.nodes.truncate(1);
+    assert_refused(&observed, "NoUsableNode");
+}
+
+#[test]
+fn a_selector_that_fits_only_the_source_is_refused() {
+    let mut observed = observed();
+    let selector = |zone: &str| {
+        Some(TargetSpec {
+            node_name: None,
+            node_selector: Some([("zone".to_owned(), zone.to_owned())].into()),
+        })
+    };
+    observed.migration.spec.target = selector("n1");
+    assert_refused(&observed, "NoUsableNode");
+    observed.migration.spec.target = selector("n2");
+    assert_eq!(decide(&observed, at(5)).status.phase, MigrationPhase::Preparing);
+}
+
+#[test]
+fn of_two_migrations_of_a_pod_exactly_one_goes_ahead() {
+    let mut a = observed();
+    let mut b = observed();
+    b.migration.metadata.uid = Some("zz".to_owned());
+    b.migration.metadata.name = Some("second".to_owned());
+    a.others = vec![a.migration.clone(), b.migration.clone()];
+    b.others = vec![a.migration.clone(), b.migration.clone()];
+    assert_eq!(decide(&a, at(5)).status.phase, MigrationPhase::Preparing);
+    assert_refused(&b, "AnotherMigrationOfPod");
+}
+
+#[test]
+fn an_older_migration_yields_to_one_that_is_under_way() {
+    let mut old = observed();
+    let mut young = migration(to_node("n2"));
+    young.metadata.uid = Some("zz".to_owned());
+    young.status = Some(serde_json::from_value(json!({"phase": "Copying"})).unwrap());
+    old.others = vec![young.clone()];
+    assert_refused(&old, "AnotherMigrationOfPod");
+    young.status = Some(serde_json::from_value(json!({"phase": "Failed"})).unwrap());
+    old.others = vec![young];
+    assert_eq!(decide(&old, at(5)).status.phase, MigrationPhase::Preparing);
+}
