@@ -1,0 +1,158 @@
+//! The sending half of a connection.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::{Bytes, BytesMut};
+use godwit_transfer::{
+    CHUNK_LEN, Frame, MAX_FRAME_LEN, Message, ObjectId, ObjectSpec, Outbound, SessionError,
+};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::PeerError;
+use super::connection::Link;
+use super::writing::Order;
+
+/// Sends messages and objects; clones send on the same connection, from any task.
+///
+/// A function returns when its frame is in the (short) queue of the writer, which waits if the peer takes no more.
+/// After any error of the connection every call fails with that error.
+#[derive(Clone)]
+pub struct Sender(Arc<Shared>);
+
+pub(super) struct Shared {
+    outbound: Mutex<Outbound>,
+    orders: mpsc::Sender<Order>,
+    link: Arc<Link>,
+}
+
+impl Sender {
+    pub(super) fn new(outbound: Outbound, orders: mpsc::Sender<Order>, link: Arc<Link>) -> Self {
+        Self(Arc::new(Shared {
+            outbound: Mutex::new(outbound),
+            orders,
+            link,
+        }))
+    }
+
+    pub(super) fn weak(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Sends a message. Fails if it is not legal now: with the peer's reason if the peer has aborted.
+    pub async fn send(&self, message: Message) -> Result<(), PeerError> {
+        self.order(|outbound| Ok((outbound.send(&message)?, ()))).await
+    }
+
+    /// Opens an object; several may be open, their chunks in any order. Fails if such an object is not legal now.
+    pub async fn begin_object(&self, spec: ObjectSpec) -> Result<ObjectId, PeerError> {
+        self.order(|outbound| outbound.begin_object(&spec).map(|(id, frame)| (frame, id)))
+            .await
+    }
+
+    /// Sends the next bytes of an open object: any number, none included. [`CHUNK_LEN`] is the best.
+    pub async fn send_chunk(&self, id: ObjectId, mut data: Bytes) -> Result<(), PeerError> {
+        while !data.is_empty() {
+            let chunk = data.split_to(data.len().min(MAX_FRAME_LEN));
+            self.order(|outbound| Ok((outbound.chunk(id, chunk.clone())?, ())))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends an object. The peer checks its length and hash.
+    pub async fn end_object(&self, id: ObjectId) -> Result<(), PeerError> {
+        self.order(|outbound| Ok((outbound.end_object(id)?, ()))).await
+    }
+
+    /// Sends all that `source` gives as one object; gives its length in bytes.
+    pub async fn send_object(
+        &self,
+        spec: ObjectSpec,
+        mut source: impl AsyncRead + Unpin,
+    ) -> Result<u64, PeerError> {
+        let id = self.begin_object(spec).await?;
+        let mut sent = 0;
+        loop {
+            let mut chunk = BytesMut::with_capacity(CHUNK_LEN);
+            while chunk.len() < CHUNK_LEN {
+                let read = source.read_buf(&mut chunk).await;
+                if read.map_err(|error| PeerError::Source(Arc::new(error)))? == 0 {
+                    break;
+                }
+            }
+            if chunk.is_empty() {
+                self.end_object(id).await?;
+                return Ok(sent);
+            }
+            sent += chunk.len() as u64;
+            self.send_chunk(id, chunk.freeze()).await?;
+        }
+    }
+
+    /// Waits until the kernel has everything that was sent before. To be called before the last sender is dropped, if
+    /// the process may end then.
+    pub async fn flush(&self) -> Result<(), PeerError> {
+        let (done, flushed) = oneshot::channel();
+        let sent = self.0.orders.send(Order::Flush(done)).await;
+        sent.map_err(|_| self.0.link.error())?;
+        flushed.await.map_err(|_| self.0.link.error())
+    }
+
+    /// Bytes of objects sent so far.
+    pub fn object_bytes(&self) -> u64 {
+        self.0
+            .outbound
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .object_bytes()
+    }
+
+    /// The peer's node.
+    pub fn node(&self) -> &str {
+        &self.0.link.node
+    }
+
+    /// Takes a place in the queue, then makes the frame: frames are queued in the order in which the session made them.
+    async fn order<T>(
+        &self,
+        make: impl FnOnce(&mut Outbound) -> Result<(Frame, T), SessionError>,
+    ) -> Result<T, PeerError> {
+        if let Some(fault) = self.0.link.fault() {
+            return Err(fault);
+        }
+        let place = self.0.orders.reserve().await.map_err(|_| self.0.link.error())?;
+        let mut outbound = self.0.outbound.lock().unwrap_or_else(PoisonError::into_inner);
+        match make(&mut outbound) {
+            Ok((frame, value)) => {
+                place.send(Order::Frame(frame));
+                Ok(value)
+            }
+            Err(source) => {
+                // What ended the connection says more than that the session has ended.
+                let fault = matches!(source, SessionError::Failed(_))
+                    .then(|| self.0.link.fault())
+                    .flatten();
+                Err(fault.unwrap_or_else(|| PeerError::Session {
+                    node: self.0.link.node.clone(),
+                    source,
+                }))
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Sends a ping or its answer, if there is room: else what fills the queue shows that we are alive.
+    pub(super) fn send_now(&self, message: &Message) -> Result<(), SessionError> {
+        if let Ok(place) = self.orders.try_reserve() {
+            let frame = self
+                .outbound
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .send(message)?;
+            place.send(Order::Frame(frame));
+        }
+        Ok(())
+    }
+}
