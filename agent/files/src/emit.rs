@@ -135,8 +135,11 @@ pub(crate) fn other<W: Write>(
     match found.meta.kind {
         FileType::RegularFile => file(source, found, xattrs, below, frozen, out),
         FileType::Symlink => {
-            let target = rustix::fs::readlinkat(found.dir, found.name, Vec::new())
-                .map_err(|e| Error::read("read the link", found.path, e))?;
+            let target = rustix::fs::readlinkat(found.dir, found.name, Vec::new()).map_err(|e| match e {
+                // It is no link any more.
+                Errno::INVAL => Error::read("read the link", found.path, Errno::NOENT),
+                e => Error::read("read the link", found.path, e),
+            })?;
             out.entry(&Entry {
                 link: target.into_bytes(),
                 ..Entry::of(found.path, &found.meta, xattrs)

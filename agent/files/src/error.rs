@@ -145,6 +145,7 @@ impl Error {
                     | rustix::io::Errno::LOOP
                     | rustix::io::Errno::XDEV
                     | rustix::io::Errno::NXIO
+                    | rustix::io::Errno::NODEV
                     | rustix::io::Errno::STALE
             )
         )
