@@ -9,7 +9,7 @@ use crate::file_lock::FileLock;
 use crate::paths;
 
 /// How long one run waits for another one that makes the same thing. A cold build of Kubernetes takes minutes.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// The folder that holds the thing called `name` made from `inputs` (a recipe's text, versions, contents of files).
 /// If it is not there yet, `make` fills a fresh folder, which then gets its final name in one step; so a folder of a

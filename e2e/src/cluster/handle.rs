@@ -107,7 +107,7 @@ impl<'a> Node<'a> {
         &self.state.name
     }
 
-    /// Its InternalIP.
+    /// Its `InternalIP`.
     pub fn address(self) -> Ipv4Addr {
         self.state.address
     }

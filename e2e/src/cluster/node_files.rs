@@ -1,5 +1,7 @@
 //! The configuration files of a node: what a cluster's installer would write on a stock machine.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 
 use crate::init::NodeFile;
@@ -13,7 +15,7 @@ pub const PAUSE_IMAGE: &str = "localhost/pause:1";
 
 const CAP_SYS_RESOURCE: i32 = 24;
 
-/// Whether this machine's root lacks CAP_SYS_RESOURCE: then nobody may lower an OOM score or read another user's
+/// Whether this machine's root lacks `CAP_SYS_RESOURCE`: then nobody may lower an OOM score or read another user's
 /// limits. Ordinary machines have it.
 pub fn lacks_sys_resource() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -43,7 +45,7 @@ pub fn all(authority: &Authority, node: NodePlan, nodes: &[NodePlan]) -> Result<
     };
     let mut hosts = String::from("127.0.0.1 localhost\n::1 localhost\n");
     for other in nodes {
-        hosts.push_str(&format!("{} {}\n", other.address(), other.name()));
+        writeln!(hosts, "{} {}", other.address(), other.name())?;
     }
     Ok(vec![
         public("/etc/hostname", format!("{name}\n")),

@@ -58,7 +58,7 @@ impl NodePlan {
         format!("{PREFIX}{}", self.name())
     }
 
-    /// Its InternalIP.
+    /// Its `InternalIP`.
     pub fn address(self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, 10 + self.index)
     }

@@ -23,8 +23,8 @@ use super::state::{Ledger, NodeState, State};
 use super::{control_plane, kubeconfig, network, node_spec, teardown};
 
 /// On a bare machine Kubernetes is built first.
-const PATIENCE: Duration = Duration::from_secs(3600);
-const READY: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_hours(1);
+const READY: Duration = Duration::from_mins(3);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,7 +33,7 @@ pub struct Ledger {
 pub struct NodeState {
     /// Its name in Kubernetes.
     pub name: String,
-    /// Its InternalIP.
+    /// Its `InternalIP`.
     pub address: Ipv4Addr,
     /// The first process of its PID namespace.
     pub init: ProcessId,

@@ -11,7 +11,7 @@ use super::network;
 use super::state::Ledger;
 
 /// Starting takes minutes on a bare machine; `down` does not wait for it but says who holds the lock.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The lock under which the cluster is started and taken down.
 pub fn lock(patience: Duration) -> Result<FileLock> {

@@ -206,9 +206,11 @@ pub(super) fn digest_of_bytes(bytes: &[u8]) -> String {
 }
 
 fn named(hash: &[u8]) -> String {
+    use std::fmt::Write as _;
     let mut text = String::from("sha256:");
     for byte in hash {
-        text.push_str(&format!("{byte:02x}"));
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! The shim by which CRIU reads other users' limits on a machine whose root lacks CAP_SYS_RESOURCE.
+//! The shim by which CRIU reads other users' limits on a machine whose root lacks `CAP_SYS_RESOURCE`.
 //!
 //! The product starts its CRIU by `real/ld.so`. In the tests' image, on such a machine only, that is a program of the
 //! tests which becomes the true loader and has it load the shim first; the product knows nothing of it.

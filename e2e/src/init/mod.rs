@@ -21,7 +21,7 @@ use supervisor::Supervisor;
 pub const SUBCOMMAND: &str = "init";
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]

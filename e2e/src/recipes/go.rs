@@ -15,17 +15,15 @@ const OLDEST: (u32, u32) = (1, 21);
 /// A command that runs `go` with no settings of the surrounding project; if there is none, Debian's is installed.
 /// Fails if that one is too old.
 pub fn tool() -> Result<Command> {
-    let program = match find() {
-        Some(found) => found,
-        None => {
-            host::install(&["golang-go"])?;
-            PathBuf::from("go")
-        }
+    let program = if let Some(found) = find() {
+        found
+    } else {
+        host::install(&["golang-go"])?;
+        PathBuf::from("go")
     };
     let said = command::output(command::bound(&program).arg("version"))?;
-    match version(&said) {
-        Some(found) if found < OLDEST => bail!("{} is too old: install Go 1.21 or newer", said.trim()),
-        _ => {}
+    if version(&said).is_some_and(|found| found < OLDEST) {
+        bail!("{} is too old: install Go 1.21 or newer", said.trim());
     }
     let mut go = command::contained(program);
     go.env("GOTOOLCHAIN", "auto")

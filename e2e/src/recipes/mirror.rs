@@ -21,7 +21,7 @@ pub fn address() -> Result<String> {
         .iter()
         .filter_map(|file| std::fs::read_to_string(file).ok())
         .flat_map(|text| archives(&text))
-        .find(|archive| is_debian_main(archive))
+        .find(is_debian_main)
         .map(|archive| archive.uri)
         .context(
             "no Debian mirror found in /etc/apt: set GODWIT_E2E_DEBIAN_MIRROR to the address of one (http://…/debian)",

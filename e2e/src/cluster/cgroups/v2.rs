@@ -44,16 +44,15 @@ pub(super) fn create(dirs: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Give every controller that the group has to its children. The root group may do so with processes in it; in any
-/// other, this process alone may move itself aside.
+/// Give every controller that the group has to its children. Only the root group may do so with processes in it.
 fn hand_down(group: &Path) -> Result<()> {
     let controllers = std::fs::read_to_string(group.join("cgroup.controllers"))?;
-    let request: String = controllers
+    let request: Vec<String> = controllers
         .split_whitespace()
-        .map(|one| format!("+{one} "))
+        .map(|one| format!("+{one}"))
         .collect();
     let control = group.join("cgroup.subtree_control");
-    std::fs::write(&control, request.trim()).with_context(|| format!("write {}", control.display()))
+    std::fs::write(&control, request.join(" ")).with_context(|| format!("write {}", control.display()))
 }
 
 pub(super) fn thaw(groups: &[PathBuf]) {
