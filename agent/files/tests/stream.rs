@@ -402,3 +402,30 @@ fn a_mapped_file_is_always_sent_again() {
     assert_eq!(files(&SharedMapped::none(), &mapped), 1);
     assert_eq!(files(&mapped, &SharedMapped::none()), 1);
 }
+
+#[test]
+fn a_file_written_during_the_base_pass_is_sent_again_whatever_its_stamps() {
+    /// Writes a file anew when the first bytes arrive, which is after the pass began and before it reads that file.
+    struct Meddler(PathBuf, bool);
+    impl std::io::Write for Meddler {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if !std::mem::replace(&mut self.1, true) {
+                fs::write(&self.0, "new")?;
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let place = place();
+    fs::write(place.source.join("a"), vec![1; 4 << 20]).unwrap();
+    fs::write(place.source.join("b"), "old").unwrap();
+    std::thread::sleep(godwit_files::CLOCK_SLACK * 2);
+    let source = Source::tree(&place.source).unwrap();
+    let mut meddler = Meddler(place.source.join("b"), false);
+    let base = write_base(&source, &SharedMapped::none(), &mut meddler).unwrap();
+    // The base pass holds the new content; with a coarse clock a later write may bear the same stamps.
+    let stats = write_delta(&source, &base, &SharedMapped::none(), &mut Vec::new()).unwrap();
+    assert_eq!((stats.files, stats.bytes), (1, 3));
+}
