@@ -1,31 +1,47 @@
 //! An agent's life: install, connect, take part, end in order.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use godwit_container::call::Launcher;
+use godwit_container::checkpoint::search_path;
+use godwit_container::cri::{Cri, CriError};
+use godwit_container::host::Host;
+use godwit_runtime::layout::Layout;
+use godwit_transfer::Limits;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::carry::{CarryError, CarryKeeper, NodeAt};
 use crate::cli::{RunOptions, UninstallOptions};
 use crate::drain::Drain;
+use crate::engine::Engine;
 use crate::health::{Readiness, router};
+use crate::identity::{IdentityError, IdentityKeeper};
 use crate::install::{self, HostNode, InstallError, Installation};
+use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::peer::{PeerError, PeerListener, Timing};
 
 /// How long running migrations may take to finish when the agent is asked to end.
 const DRAIN_LIMIT: Duration = Duration::from_mins(10);
+/// How long the first certificate may take; the operator may be starting at the same time.
+const IDENTITY_LIMIT: Duration = Duration::from_mins(5);
 /// How long the label's removal may take then.
 const LABEL_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why the agent ended, or did not start.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The node could not be set up.
-    #[error("this node cannot be set up")]
+    /// The node could not be set up, or what was set up could not be removed.
+    #[error("the installation on this node is not as it should be")]
     Install(#[from] InstallError),
     /// There is no way to the API server.
     #[error("no way to the API server can be found")]
@@ -33,6 +49,24 @@ pub enum RunError {
     /// The API server did not say which pods depend on the installation.
     #[error("the API server does not list this node's pods")]
     Pods(#[source] kube::Error),
+    /// No certificate.
+    #[error("this agent gets no certificate; is the operator running?")]
+    Identity(#[source] IdentityError),
+    /// The agents' port.
+    #[error("agents of other nodes cannot be listened to")]
+    Peer(#[source] PeerError),
+    /// The container runtime.
+    #[error("the container runtime of this node cannot be asked")]
+    Cri(#[source] CriError),
+    /// Carried addresses.
+    #[error("the carried addresses of this node cannot be taken up")]
+    Carry(#[source] CarryError),
+    /// The journals.
+    #[error("migrations of an earlier start cannot be taken up")]
+    Journal(#[source] JournalError),
+    /// The node's address.
+    #[error("the node's address is {0}; only IPv4 is supported so far")]
+    NotIpv4(IpAddr),
     /// A port is taken.
     #[error("cannot listen on {address}")]
     Listen {
@@ -55,6 +89,12 @@ impl RunError {
             Self::Client(_) => "NoApiServer",
             Self::Pods(_) => "PodsUnknown",
             Self::Listen { .. } => "PortTaken",
+            Self::Identity(error) => error.reason(),
+            Self::Peer(error) => error.reason(),
+            Self::Cri(error) => error.reason(),
+            Self::Carry(error) => error.reason(),
+            Self::Journal(error) => error.reason(),
+            Self::NotIpv4(_) => "NodeAddressUnsupported",
             Self::Signals(_) => "Signals",
         }
     }
@@ -137,6 +177,11 @@ async fn live(
     );
 
     let client = client().await?;
+    let node = Arc::new(set_up(options, &client).await?);
+    let address = SocketAddr::new(IpAddr::from(Ipv4Addr::UNSPECIFIED), options.port);
+    let listener = PeerListener::bind(address, node.identity.clone(), Timing::default(), Limits::default())
+        .await
+        .map_err(RunError::Peer)?;
     let parts = Parts {
         feed: MigrationFeed::start(&client, &options.node.node_name, ended),
         pods: NodePods::start(&client, &options.node.node_name, ended),
@@ -145,9 +190,45 @@ async fn live(
         drain: Drain::new(),
         ended: ended.clone(),
     };
+    let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
+    let (feed, pods, ended) = (parts.feed.clone(), parts.pods.clone(), ended.clone());
+    tokio::spawn(async move { Arc::new(engine).run(&feed, pods, listener, ended).await });
     label.set().await;
     readiness.set(true);
     Ok(Some(parts))
+}
+
+/// Connects to everything that migrations need. Carried addresses are restored here, before anything else is done.
+async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, RunError> {
+    let name = &options.node.node_name;
+    let IpAddr::V4(address) = options.node_address else {
+        return Err(RunError::NotIpv4(options.node_address));
+    };
+    let host = Host::default();
+    let layout = Layout::new(&options.node.host_root);
+    let cri = Cri::probe(&host).await.map_err(RunError::Cri)?;
+    let search_path = search_path(&host, cri.socket()).await;
+    let me = NodeAt { name: name.clone(), address };
+    let carry = CarryKeeper::start(me, host.clone(), layout.carry_dir()).await.map_err(RunError::Carry)?;
+    let keeper = IdentityKeeper::start(client.clone(), name, &options.namespace, IDENTITY_LIMIT)
+        .await
+        .map_err(RunError::Identity)?;
+    let identity = keeper.identity();
+    tokio::spawn(keeper.run());
+    Ok(Node {
+        name: name.clone(),
+        host,
+        journals: JournalDir::new(layout.journal_dir()),
+        layout,
+        layout_on_node: Layout::new(Path::new("/")),
+        cri,
+        search_path,
+        launcher: Launcher::default(),
+        client: client.clone(),
+        identity,
+        port: options.port,
+        carry: Arc::new(carry),
+    })
 }
 
 /// Takes everything out of the node, unless pods depend on it.

@@ -56,7 +56,7 @@ impl NodeLabel {
                 .await
             {
                 Ok(Ok(_)) => {
-                    return info!(node = self.node, label = AGENT_READY_LABEL, %value, "node labelled");
+                    return info!(node = self.node, label = AGENT_READY_LABEL, %value, "label of the node set or, by null, removed");
                 }
                 Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
                     return warn!(node = self.node, "there is no such node to label");

@@ -220,7 +220,7 @@ fn attempt_of(error: &kube::Error) -> Attempt {
         return Attempt::Failed(crate::failure::chain(error));
     };
     // Forced apply knows no conflict of fields; what is left is the UID.
-    if status.is_not_found() || (status.is_conflict() && status.message.contains("UID")) {
+    if status.is_not_found() || (status.is_conflict() && status.message.to_lowercase().contains("uid")) {
         return Attempt::Gone;
     }
     if status.is_invalid() || status.code == 400 {

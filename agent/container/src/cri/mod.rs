@@ -5,6 +5,7 @@ pub mod socket;
 pub mod wire;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use self::wire::{
     Container, ContainerFilter, ContainerState, ContainerStateValue, ContainerStatusRequest,
-    ContainerStatusResponse, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest,
+    ContainerStatusResponse, ImageSpec, ImageStatusRequest, ImageStatusResponse, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest,
     ListPodSandboxResponse, PodSandbox, PodSandboxFilter, PodSandboxStatusRequest, PodSandboxStatusResponse,
     VersionRequest, VersionResponse,
 };
@@ -220,6 +221,20 @@ impl Cri {
             request,
         )
         .await
+    }
+
+    /// The first address of a sandbox, as the CNI gave it; none if it has none (yet).
+    pub async fn pod_address(&self, id: &str) -> Result<Option<Ipv4Addr>, CriError> {
+        let status = self.sandbox_status(id).await?.status;
+        Ok(status.and_then(|status| status.network).and_then(|network| network.ip.parse().ok()))
+    }
+
+    /// Whether the node has an image, by its id or digest.
+    pub async fn image_present(&self, image: &str) -> Result<bool, CriError> {
+        let request = ImageStatusRequest { image: Some(ImageSpec { image: image.to_owned() }) };
+        let answer: ImageStatusResponse =
+            self.call("ImageStatus", "/runtime.v1.ImageService/ImageStatus", request).await?;
+        Ok(answer.image.is_some())
     }
 
     async fn call<Q, A>(&self, name: &'static str, path: &'static str, request: Q) -> Result<A, CriError>

@@ -132,9 +132,60 @@ pub struct PodSandboxStatusRequest {
 /// `PodSandboxStatusResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PodSandboxStatusResponse {
+    /// What is known of the sandbox.
+    #[prost(message, optional, tag = "1")]
+    pub status: Option<PodSandboxStatus>,
     /// The runtime's own account, JSON by key.
     #[prost(map = "string, string", tag = "2")]
     pub info: HashMap<String, String>,
+}
+
+/// `PodSandboxStatus`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodSandboxStatus {
+    /// Its network.
+    #[prost(message, optional, tag = "5")]
+    pub network: Option<PodSandboxNetworkStatus>,
+}
+
+/// `PodSandboxNetworkStatus`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PodSandboxNetworkStatus {
+    /// The pod's first address; empty where the pod uses the host's network.
+    #[prost(string, tag = "1")]
+    pub ip: String,
+}
+
+/// `ImageSpec`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ImageSpec {
+    /// Id, digest or name.
+    #[prost(string, tag = "1")]
+    pub image: String,
+}
+
+/// `ImageStatusRequest` (of the image service).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ImageStatusRequest {
+    /// Which image.
+    #[prost(message, optional, tag = "1")]
+    pub image: Option<ImageSpec>,
+}
+
+/// `ImageStatusResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ImageStatusResponse {
+    /// The image; none if the node does not have it.
+    #[prost(message, optional, tag = "1")]
+    pub image: Option<Image>,
+}
+
+/// `Image`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Image {
+    /// Its id, the digest of its configuration.
+    #[prost(string, tag = "1")]
+    pub id: String,
 }
 
 /// `ContainerStateValue`.

@@ -1,0 +1,18 @@
+//! The addresses that this node carries, and what it has to say to other nodes about them.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `entry` | one address: what is written down |
+//! | `keeper` | all addresses of the node, and the moves of their pods |
+//! | `ending` | when carrying ends, and who is told |
+//! | `calls` | what nodes tell each other |
+
+mod calls;
+mod ending;
+mod entry;
+mod keeper;
+
+pub use calls::{answer_ended, answer_move, tell_home};
+pub use ending::keep_watch;
+pub use entry::{CarryError, NodeAt};
+pub use keeper::{CarryKeeper, Carried, HandOver, Newcomer};

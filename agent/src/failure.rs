@@ -1,0 +1,76 @@
+//! A migration that cannot go on, in the words of its status.
+
+use thiserror::Error;
+
+/// Why a migration ends on this side: which step, a stable reason, and a message for the user.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{step}: {message}")]
+pub struct Failure {
+    /// Step under way, by its stable name.
+    pub step: String,
+    /// `PascalCase` reason.
+    pub reason: String,
+    /// What happened and, where it is known, what to do about it.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a message of its own.
+    pub fn new(step: impl ToString, reason: &str, message: impl Into<String>) -> Self {
+        Self { step: step.to_string(), reason: reason.to_owned(), message: message.into() }
+    }
+
+    /// A failure from an error: its text and those of its sources, one line.
+    pub fn from_error(step: impl ToString, reason: &str, error: &dyn std::error::Error) -> Self {
+        Self::new(step, reason, chain(error))
+    }
+}
+
+/// An error and its sources, joined by colons; a source that only repeats what was said is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = source.source();
+    }
+    text
+}
+
+/// Gives any error of a module its step; the module's own stable reason is kept.
+pub trait AtStep<T> {
+    /// Turns the error into a [`Failure`] of that step.
+    fn at(self, step: impl ToString) -> Result<T, Failure>;
+}
+
+/// An error with a stable reason, as every module of Godwit has it.
+pub trait Reasoned: std::error::Error {
+    /// Stable `PascalCase` reason.
+    fn stable_reason(&self) -> &'static str;
+}
+
+impl<T, E: Reasoned> AtStep<T> for Result<T, E> {
+    fn at(self, step: impl ToString) -> Result<T, Failure> {
+        self.map_err(|error| Failure::from_error(step, error.stable_reason(), &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn sources_are_told_once() {
+        let error = Outer(std::io::Error::other("inner"));
+        assert_eq!(chain(&error), "outer: inner");
+        assert_eq!(Failure::from_error("Dump", "Reason", &error).to_string(), "Dump: outer: inner");
+    }
+}

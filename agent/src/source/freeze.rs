@@ -1,0 +1,160 @@
+//! The freeze, the only part that the workload notices. Order matters: pause, then hold, then dump; a reply written between the hold and the
+//! pause would be dumped as sent and wait for a retransmission.
+
+use std::time::Duration;
+
+use futures::future::{try_join_all, try_join4};
+use godwit_container::{call::RunningCall, cgroup::freeze_all};
+use godwit_crds::FreezeTimings;
+use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec};
+use tokio::{
+    task,
+    time::{Instant, sleep_until},
+};
+
+use super::{attempt::Attempt, dump::dump, facts::SourcePod, stream::send_stream};
+use crate::{
+    failure::{AtStep, Failure},
+    files,
+    journal::SourceEntry,
+    peer::{Receiver, Sender},
+    step::SourceStep,
+    talk::peers_failure,
+};
+
+/// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
+/// is let go again.
+const FREEZE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// When what happened in a freeze.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Freeze {
+    began: Instant,
+    paused: Instant,
+    dumped: Instant,
+    sent: Instant,
+    prepared: Instant,
+}
+
+impl Freeze {
+    /// The parts, once the target has said at `running` that it runs.
+    pub(super) fn timings(&self, running: Instant) -> FreezeTimings {
+        let between = |from: Instant, to: Instant| text(to.saturating_duration_since(from));
+        FreezeTimings {
+            pause: between(self.began, self.paused),
+            dump: between(self.paused, self.dumped),
+            send: between(self.dumped, self.sent),
+            restore: between(self.sent, self.prepared),
+            commit: between(self.prepared, running),
+            total: between(self.began, running),
+        }
+    }
+}
+
+impl Freeze {
+    /// The whole of it.
+    pub(super) fn length(&self, running: Instant) -> Duration {
+        running.saturating_duration_since(self.began)
+    }
+}
+
+/// A duration as Kubernetes writes it, to the tenth of a millisecond.
+fn text(duration: Duration) -> String {
+    let tenths = (duration.as_micros() + 50) / 100;
+    format!("{}.{}ms", tenths / 10, tenths % 10)
+}
+
+impl Attempt {
+    /// From the last instruction of the source to *prepared*.
+    pub(super) async fn freeze(
+        &mut self,
+        pod: &SourcePod,
+        calls: &[RunningCall],
+        bases: Vec<files::Base>,
+    ) -> Result<Freeze, Failure> {
+        self.enter(SourceStep::Freeze).await?;
+        self.journal.append(SourceEntry::Freezing).at(SourceStep::Freeze)?;
+        let freezers: Vec<_> = pod.containers.iter().map(|container| container.freezer.clone()).collect();
+        let began = Instant::now();
+        task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
+            .await
+            .map_err(|error| Failure::from_error(SourceStep::Freeze, "Internal", &error))?
+            .at(SourceStep::Freeze)?;
+        self.enter(SourceStep::Hold).await?;
+        if let Some(prepared) = self.prepared_hold.take() {
+            self.hold = Some(prepared.activate().at(SourceStep::Hold)?);
+        }
+        let paused = Instant::now();
+        self.enter(SourceStep::Dump).await?;
+        let (progress, deadline) = (self.progress.clone(), self.deadline);
+        let hold = self.hold.as_ref();
+        let Some((sender, receiver)) = self.link.as_mut() else {
+            return Err(Failure::new(SourceStep::Dump, "NotConnected", "the connection to the target's agent is gone"));
+        };
+        let sender = &*sender;
+        sender.send(Message::Frozen(Empty {})).await.at(SourceStep::Dump)?;
+        let silence = async {
+            // What outlives this process: after the commit the dead network namespace must stay silent.
+            match hold {
+                Some(hold) => hold.persist_output_drop().await.at(SourceStep::Hold),
+                None => Ok(()),
+            }
+        };
+        let dumping = async {
+            let dumps = pod.containers.iter().zip(calls).map(|(container, call)| dump(sender, container, call));
+            let dumped = try_join_all(dumps).await?.into_iter().max();
+            Ok((dumped.unwrap_or(paused), Instant::now()))
+        };
+        let changes = copy_changes(sender, pod, bases);
+        let prepared = await_prepared(receiver, deadline);
+        let ((), (dumped, sent), (), prepared) = try_join4(silence, dumping, changes, prepared).await?;
+        progress.enter(SourceStep::AwaitPrepared).await?;
+        Ok(Freeze { began, paused, dumped, sent, prepared })
+    }
+}
+
+/// Sends what has changed in each tree, then says so for each container.
+async fn copy_changes(sender: &Sender, pod: &SourcePod, bases: Vec<files::Base>) -> Result<(), Failure> {
+    let step = SourceStep::CopyChanges;
+    for base in bases {
+        let spec = ObjectSpec::new(base.kind());
+        send_stream(sender, spec, move |writer| files::write_changes(&base, writer)).await.at(step)?;
+    }
+    for container in &pod.containers {
+        sender.send(Message::FilesComplete(ContainerName::new(container.name()))).await.at(step)?;
+    }
+    Ok(())
+}
+
+/// Waits until the target holds everything restored; gives when it said so.
+async fn await_prepared(receiver: &mut Receiver, deadline: Instant) -> Result<Instant, Failure> {
+    let step = SourceStep::AwaitPrepared;
+    loop {
+        let event = tokio::select! {
+            event = receiver.recv() => event.at(step)?,
+            () = sleep_until(deadline) => {
+                return Err(Failure::new(step, "TimedOut", "spec.timeout passed while the target was restoring"));
+            }
+        };
+        if let Event::Message(message) = event {
+            if let Some(failure) = peers_failure(step, &message) {
+                return Err(failure);
+            }
+            if matches!(message, Message::Prepared(_)) {
+                return Ok(Instant::now());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_tenths_of_milliseconds() {
+        assert_eq!(text(Duration::from_micros(183_449)), "183.4ms");
+        assert_eq!(text(Duration::from_micros(50)), "0.1ms");
+        assert_eq!(text(Duration::from_secs(2)), "2000.0ms");
+    }
+}

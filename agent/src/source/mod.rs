@@ -1,0 +1,28 @@
+//! The source's side of a migration.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `attempt` | from nothing to *prepared*: the steps in their order |
+//! | `freeze` | the frozen part of it |
+//! | `dump` | one container: gate, dump, images |
+//! | `images`, `stream` | bytes on their way |
+//! | `status` | what the agent says in `status.source` |
+//! | `facts` | what is known of the pod |
+//! | `undo` | back to a source that runs |
+//! | `settle` | after the commit |
+//! | `task` | which of these when; the commit itself |
+
+mod attempt;
+mod dump;
+mod facts;
+mod freeze;
+mod images;
+mod settle;
+mod status;
+mod stream;
+mod task;
+mod undo;
+
+pub use images::ImagesError;
+pub use stream::StreamError;
+pub use task::SourceTask;

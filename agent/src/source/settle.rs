@@ -1,0 +1,220 @@
+//! After the commit: the target is let go, the address goes to it, the source stays silent until its pod is gone.
+//! Nothing here ever thaws the source.
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use godwit_crds::{PodMigration, SourceState, TargetState};
+use godwit_network::{
+    Netns,
+    hold::{self, ActiveHold},
+};
+use godwit_transfer::{Committed, Empty, Event, Message};
+use tokio::{sync::watch, time::Instant};
+
+use super::{freeze::Freeze, status::SourceStatus};
+use crate::{
+    carry::{self, Carried, HandOver, NodeAt},
+    failure::{AtStep, Failure, chain},
+    journal::{Journal, SourceEntry},
+    metrics::{Metrics, ResultLabel, RoleLabel},
+    node::Node,
+    peer::{Receiver, Sender},
+    step::SourceStep,
+};
+
+/// A committed migration at its source.
+pub(super) struct Settling<'a> {
+    pub(super) node: Arc<Node>,
+    pub(super) uid: String,
+    pub(super) journal: &'a mut Journal<SourceEntry>,
+    pub(super) status: &'a mut SourceStatus,
+    pub(super) addresses: Vec<String>,
+    pub(super) hand_over: Option<HandOver>,
+    pub(super) netns: Option<PathBuf>,
+    pub(super) pod_uid: String,
+    pub(super) target_node: String,
+    pub(super) target_address: String,
+    pub(super) hold: Option<ActiveHold>,
+    pub(super) link: Option<(Sender, Receiver)>,
+}
+
+impl<'a> Settling<'a> {
+    /// What a restarted agent still has to do; `None` if the target has been heard already.
+    pub(super) fn resumed(
+        node: Arc<Node>,
+        uid: &str,
+        journal: &'a mut Journal<SourceEntry>,
+        status: &'a mut SourceStatus,
+    ) -> Option<Self> {
+        let mut settling = Self {
+            node,
+            uid: uid.to_owned(),
+            addresses: Vec::new(),
+            hand_over: None,
+            netns: None,
+            pod_uid: String::new(),
+            target_node: String::new(),
+            target_address: String::new(),
+            hold: None,
+            link: None,
+            journal,
+            status,
+        };
+        for entry in settling.journal.entries() {
+            match entry {
+                SourceEntry::Begun { source_pod_uid, target_node, target_address, .. } => {
+                    settling.pod_uid.clone_from(source_pod_uid);
+                    settling.target_node.clone_from(target_node);
+                    settling.target_address.clone_from(target_address);
+                }
+                SourceEntry::HoldPrepared { netns } => settling.netns = Some(netns.clone()),
+                SourceEntry::Committed { addresses } => settling.addresses.clone_from(addresses),
+                SourceEntry::Released { .. } => return None,
+                SourceEntry::CheckpointPrepared { .. } | SourceEntry::Freezing | SourceEntry::RolledBack { .. } => {}
+            }
+        }
+        Some(settling)
+    }
+
+    /// Until the target runs and has the address.
+    pub(super) async fn run(
+        mut self,
+        updates: &mut watch::Receiver<Arc<PodMigration>>,
+        freeze: Option<Freeze>,
+        metrics: &Metrics,
+    ) -> Result<(), Failure> {
+        self.silence().await;
+        if let Some((sender, _)) = &self.link {
+            let committed = Message::Committed(Committed { addresses: self.addresses.clone() });
+            if let Err(error) = sender.send(committed).await {
+                tracing::warn!(error = chain(&error), "the commit could not be told; the target will ask");
+                self.link = None;
+            }
+        }
+        let carried = self.running(updates).await;
+        let running = Instant::now();
+        self.carry(&carried).await;
+        let bytes = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
+        self.journal.append(SourceEntry::Released { carried }).at(SourceStep::Carry)?;
+        self.status.say(|report| {
+            report.state = SourceState::Released;
+            report.bytes_sent = i64::try_from(bytes).unwrap_or(i64::MAX);
+            report.freeze = freeze.map(|freeze| freeze.timings(running));
+        });
+        metrics.sent(bytes);
+        metrics.ended(RoleLabel::Source, ResultLabel::Succeeded);
+        if let Some(freeze) = freeze {
+            metrics.frozen(freeze.length(running));
+        }
+        if let Some((sender, _)) = &self.link {
+            // Only a courtesy: the target knows that it runs.
+            let _ = sender.send(Message::Released(Empty {})).await;
+        }
+        remove_files(&self.node, &self.uid);
+        Ok(())
+    }
+
+    /// A restarted agent has lost the queue that held the packets; the rule that drops output may be lost with it.
+    async fn silence(&self) {
+        let (None, Some(netns)) = (&self.hold, &self.netns) else { return };
+        let silenced = match Netns::open(&self.node.seen(netns)) {
+            Ok(netns) => hold::silence_again(&netns).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = silenced {
+            tracing::warn!(error = chain(&error), "the source's network namespace may still speak, if it is still there");
+        }
+    }
+
+    /// Waits for the target, by whichever way it is heard first: the connection, or its own status.
+    async fn running(&mut self, updates: &mut watch::Receiver<Arc<PodMigration>>) -> Vec<String> {
+        loop {
+            let by_status = updates.borrow_and_update().status.as_ref().and_then(|status| status.target.clone());
+            if let Some(target) = by_status
+                && target.state == TargetState::Running
+            {
+                return target.carried;
+            }
+            tokio::select! {
+                heard = hear(&mut self.link) => match heard {
+                    Some(carried) => return carried,
+                    None => self.link = None,
+                },
+                changed = updates.changed() => if changed.is_err() {
+                    // The object was removed by force. The commit stands; the target has it in its own journal.
+                    tracing::warn!("the PodMigration is gone after the commit; the addresses go to the target");
+                    return self.addresses.clone();
+                }
+            }
+        }
+    }
+
+    async fn carry(&mut self, carried: &[String]) {
+        let hand_over = match self.hand_over.take() {
+            Some(hand_over) => Some(hand_over),
+            None => self.survey_again().await,
+        };
+        if let Some(hand_over) = hand_over {
+            for (home, address, holder) in self.node.carry.hand_over(hand_over, carried).await {
+                carry::tell_home(self.node.clone(), home, address, holder);
+            }
+        }
+        if let Some(hold) = self.hold.take()
+            && let Err(error) = hold.release_forward().await
+        {
+            tracing::warn!(error = chain(&error), "held packets could not be forwarded; their senders will repeat them");
+        }
+    }
+}
+
+impl Settling<'_> {
+    /// A restarted agent has lost what it had found out before the freeze.
+    async fn survey_again(&self) -> Option<HandOver> {
+        let own_address = self.addresses.first()?.parse().ok()?;
+        let target = NodeAt { name: self.target_node.clone(), address: self.target_address.parse().ok()? };
+        let mut addresses = vec![Carried { address: own_address, home: self.node.carry.me().clone() }];
+        addresses.extend(self.node.carry.carried_by(&self.pod_uid));
+        let netns = self.netns.clone()?;
+        let surveyed = self.node.carry.survey(&self.pod_uid, netns, own_address, &addresses, &target).await;
+        surveyed.inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried")).ok()
+    }
+}
+
+/// What the target says on the connection; `None` when the connection is gone. Pending without one.
+async fn hear(link: &mut Option<(Sender, Receiver)>) -> Option<Vec<String>> {
+    let Some((_, receiver)) = link else { return std::future::pending().await };
+    loop {
+        match receiver.recv().await {
+            Ok(Event::Message(Message::Running(running))) => return Some(running.carried),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the connection broke after the commit; the target will ask");
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits until the operator has ended the migration, or the object is gone.
+pub(super) async fn until_final(updates: &mut watch::Receiver<Arc<PodMigration>>) {
+    let over = |migration: &Arc<PodMigration>| migration.status.as_ref().is_some_and(|status| status.phase.is_final());
+    // An error means that the object is gone.
+    let _ = updates.wait_for(over).await;
+}
+
+/// Removes the last trace.
+pub(super) fn forget(node: &Node, uid: &str, journal: Journal<SourceEntry>) -> Result<(), Failure> {
+    remove_files(node, uid);
+    journal.remove().at(SourceStep::CleanUp)
+}
+
+/// Removes images and gates.
+fn remove_files(node: &Node, uid: &str) {
+    for directory in [node.layout.images_dir().join(uid), node.layout.gates_dir().join(uid)] {
+        if let Err(error) = fs::remove_dir_all(&directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, directory = %directory.display(), "could not be removed");
+        }
+    }
+}

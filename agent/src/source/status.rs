@@ -1,0 +1,44 @@
+//! What the source's agent says in `status.source`.
+
+use godwit_crds::{SourceReport, SourceState};
+
+use crate::{failure::Failure, kube_side::SourceReporter};
+
+/// The report so far, and where it goes.
+#[derive(Debug)]
+pub(super) struct SourceStatus {
+    report: SourceReport,
+    reporter: SourceReporter,
+}
+
+impl SourceStatus {
+    /// Begins with `Copying`; `resumed` where an earlier life of the agent began the migration.
+    pub(super) fn new(reporter: SourceReporter, resumed: bool) -> Self {
+        let report = SourceReport {
+            state: SourceState::Copying,
+            step: None,
+            reason: None,
+            message: None,
+            resumed,
+            bytes_sent: 0,
+            freeze: None,
+        };
+        Self { report, reporter }
+    }
+
+    /// Changes the report and sends it on its way.
+    pub(super) fn say(&mut self, change: impl FnOnce(&mut SourceReport)) {
+        change(&mut self.report);
+        self.reporter.report(self.report.clone());
+    }
+
+    /// The source runs on, because of this failure.
+    pub(super) fn rolled_back(&mut self, failure: &Failure) {
+        self.say(|report| {
+            report.state = SourceState::RolledBack;
+            report.step = Some(failure.step.clone());
+            report.reason = Some(failure.reason.clone());
+            report.message = Some(failure.message.clone());
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! The steps of a migration by their stable names: they stand in status, in logs and in injected faults.
+
+use std::fmt;
+
+/// What the source's agent does, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceStep {
+    /// Finding the pod's containers on the node.
+    Discover,
+    /// Connecting to the target's agent and agreeing on what is to be moved.
+    Connect,
+    /// Putting the (still open) hold into the pod's network namespace.
+    PrepareHold,
+    /// Sending the files while the source runs.
+    CopyFiles,
+    /// Starting `runc checkpoint` up to its gate.
+    PrepareCheckpoint,
+    /// Asking the target to end the parking, and waiting for its first container.
+    EndParking,
+    /// Freezing every container.
+    Freeze,
+    /// Closing the network.
+    Hold,
+    /// CRIU's dump, and sending what it writes.
+    Dump,
+    /// Sending files that changed since they were copied.
+    CopyChanges,
+    /// Waiting until the target has restored everything.
+    AwaitPrepared,
+    /// Writing the decision down.
+    Commit,
+    /// Waiting until the target says that it runs.
+    AwaitRunning,
+    /// Carrying the address to the target.
+    Carry,
+    /// Removing what is left once the source pod is gone.
+    CleanUp,
+}
+
+/// What the target's agent does, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetStep {
+    /// Waiting for the source's agent and agreeing with it.
+    Accept,
+    /// Making the records by which the runtime knows the containers.
+    MakeRecords,
+    /// Ending the parking.
+    EndParking,
+    /// Waiting for a container to reach the runtime.
+    AwaitParked,
+    /// Writing the files that came ahead.
+    ApplyFiles,
+    /// Adding the source's addresses to the pod.
+    PrepareAddress,
+    /// Receiving images and changes.
+    Receive,
+    /// Restoring a container and holding it.
+    Restore,
+    /// Writing down that everything is held.
+    Prepare,
+    /// Waiting for the source's decision.
+    AwaitVerdict,
+    /// Letting the containers go.
+    LetGo,
+    /// Routing the addresses to the pod.
+    Carry,
+}
+
+impl fmt::Display for SourceStep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for TargetStep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, formatter)
+    }
+}

@@ -1,0 +1,165 @@
+//! From the source's connection to *prepared*: what arrives is put away while the containers are restored.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use godwit_container::discover::discover;
+use godwit_runtime::record::{RecordDir, unix_ms};
+use godwit_transfer::{Empty, Event, Manifest, Message, PodAddress};
+use tokio::time::Instant;
+
+use super::{
+    container::TargetContainer,
+    inbox::Inbox,
+    restoring::{HeldContainer, Restoring},
+};
+use crate::{
+    carry::{Carried, NodeAt},
+    failure::{AtStep, Failure},
+    journal::{Journal, TargetEntry},
+    node::Node,
+    peer::{Receiver, Sender},
+    progress::Progress,
+    step::TargetStep,
+    talk::peers_failure,
+};
+
+/// How long a record lets the runtime wait beyond the migration's deadline: the agent ends it before that.
+const RECORD_GRACE: Duration = Duration::from_secs(60);
+
+/// What one attempt at the target has taken hold of.
+pub(super) struct Attempt {
+    pub(super) node: Arc<Node>,
+    pub(super) uid: String,
+    pub(super) pod_uid: String,
+    pub(super) source_pod_uid: String,
+    pub(super) source_address: Ipv4Addr,
+    pub(super) deadline: Instant,
+    pub(super) progress: Arc<Progress<TargetStep>>,
+    pub(super) journal: Journal<TargetEntry>,
+    pub(super) containers: Vec<TargetContainer>,
+    pub(super) addresses: Vec<Carried>,
+}
+
+impl Attempt {
+    /// Agrees with the source on what is to be moved, and makes the records.
+    pub(super) async fn agree(&mut self, sender: &Sender, receiver: &mut Receiver) -> Result<(), Failure> {
+        let step = TargetStep::Accept;
+        self.progress.enter(step).await?;
+        let manifest = loop {
+            match receiver.recv().await.at(step)? {
+                Event::Message(Message::Manifest(manifest)) => break manifest,
+                Event::Message(message) => {
+                    if let Some(failure) = peers_failure(step, &message) {
+                        return Err(failure);
+                    }
+                }
+                _ => {}
+            }
+        };
+        self.check(&manifest).await?;
+        let step = TargetStep::MakeRecords;
+        self.progress.enter(step).await?;
+        let names: Vec<String> = manifest.containers.iter().map(|container| container.name.clone()).collect();
+        self.journal.append(TargetEntry::Records { containers: names.clone() }).at(step)?;
+        let left = self.deadline.saturating_duration_since(Instant::now()) + RECORD_GRACE;
+        let deadline_ms = unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        let layouts = (&self.node.layout, &self.node.layout_on_node);
+        for name in &names {
+            let made = TargetContainer::make(layouts, &self.uid, &self.pod_uid, name, deadline_ms);
+            self.containers.push(made.map_err(|error| Failure::from_error(step, &error.reason(), &error))?);
+        }
+        self.addresses = manifest.addresses.iter().filter_map(carried).collect();
+        sender.send(Message::ManifestOk(Empty {})).await.at(step)
+    }
+
+    async fn check(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let refuse = |reason, message: String| Err(Failure::new(TargetStep::Accept, reason, message));
+        if manifest.target_pod_uid != self.pod_uid || manifest.source_pod_uid != self.source_pod_uid {
+            return refuse("AnotherPod", "the source's agent speaks of another pod than the plan".to_owned());
+        }
+        if manifest.addresses.iter().any(|address| carried(address).is_none()) {
+            return refuse("AddressUnsupported", "only IPv4 addresses can be carried so far".to_owned());
+        }
+        let pod = discover(&self.node.cri, &self.node.host, &self.pod_uid).await.at(TargetStep::Accept)?;
+        if pod.runtime_handler != godwit_crds::RUNTIME_CLASS {
+            let message = format!("the target pod runs under handler `{}` and not under `godwit`", pod.runtime_handler);
+            return refuse("WrongRuntimeHandler", message);
+        }
+        for container in &manifest.containers {
+            let present = self.node.cri.image_present(&container.image_id).await.at(TargetStep::Accept)?;
+            if !present {
+                let message = format!(
+                    "container {}: this node does not have image {}, which the source runs; does the tag name another image by now?",
+                    container.name, container.image_id
+                );
+                return refuse("ImageDiffers", message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives and restores until everything is held, and says so.
+    pub(super) async fn restore(
+        &mut self,
+        sender: &Sender,
+        receiver: &mut Receiver,
+        inbox: &mut Inbox,
+    ) -> Result<Vec<HeldContainer>, Failure> {
+        let directory = self.node.layout.images_dir().join(&self.uid);
+        RecordDir::create(&self.node.layout, &directory).at(TargetStep::Receive)?;
+        let news = inbox.watch();
+        let restoring = Restoring {
+            node: &self.node,
+            pod_uid: &self.pod_uid,
+            addresses: &self.addresses,
+            source_address: self.source_address,
+            containers: &self.containers,
+            directory: &directory,
+            sender,
+            progress: &self.progress,
+            journal: &mut self.journal,
+            deadline: self.deadline,
+        };
+        let held = tokio::select! {
+            held = restoring.run(news) => held?,
+            failure = receive(receiver, inbox) => return Err(failure),
+        };
+        let step = TargetStep::Prepare;
+        self.progress.enter(step).await?;
+        let pids = held.iter().map(|container| container.pid).collect();
+        self.journal.append(TargetEntry::Prepared { pids, addresses: texts(&self.addresses) }).at(step)?;
+        sender.send(Message::Prepared(Empty {})).await.at(step)?;
+        Ok(held)
+    }
+}
+
+/// Puts away what arrives, until something fails.
+async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
+    let step = TargetStep::Receive;
+    loop {
+        let taken = match receiver.recv().await.at(step) {
+            Ok(event) => inbox.take(event).at(step),
+            Err(failure) => return failure,
+        };
+        match taken {
+            Ok(Some(message)) => {
+                if let Some(failure) = peers_failure(step, &message) {
+                    return failure;
+                }
+            }
+            Ok(None) => {}
+            Err(failure) => return failure,
+        }
+    }
+}
+
+/// An address of the pod with its home; `None` for one that is not IPv4.
+fn carried(entry: &PodAddress) -> Option<Carried> {
+    let home = NodeAt { name: entry.home_node.clone(), address: entry.home_address.parse().ok()? };
+    Some(Carried { address: entry.address.parse().ok()?, home })
+}
+
+/// Addresses as the journal has them.
+pub(super) fn texts(addresses: &[Carried]) -> Vec<String> {
+    addresses.iter().map(|carried| carried.address.to_string()).collect()
+}

@@ -1,0 +1,171 @@
+//! What the source sends, put where it belongs, and the news of it for whoever waits.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use godwit_transfer::{Event, Message, ObjectId, ObjectKind, ObjectSpec, Pass};
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Where runc looks for the descriptors of a container.
+const DESCRIPTORS: &str = "descriptors.json";
+/// The pod's shared memory files among the trees; no container can be called so.
+const SHARED_MEMORY: &str = "pod.shm";
+
+/// What has arrived so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arrivals {
+    /// The source wants the parking to end.
+    pub(super) end_parking: bool,
+    /// Descriptors and base copies are complete.
+    pub(super) spawn_ready: bool,
+    /// Containers whose images are complete.
+    pub(super) images: HashSet<String>,
+    /// Containers whose files are complete.
+    pub(super) files: HashSet<String>,
+    /// The source has committed, with these addresses.
+    pub(super) committed: Option<Vec<String>>,
+}
+
+/// Why something that arrived could not be kept.
+#[derive(Debug, Error)]
+pub(crate) enum InboxError {
+    /// A file could not be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl InboxError {
+    /// Stable reason.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => "NoSpaceForImages",
+            Self::Write { .. } => "ImagesUnwritable",
+        }
+    }
+}
+
+/// The receiving side of one migration.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    directory: PathBuf,
+    open: HashMap<ObjectId, (PathBuf, File)>,
+    news: watch::Sender<Arrivals>,
+}
+
+impl Inbox {
+    /// Puts everything below `directory`: images in one directory for each container, trees beside them.
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory, open: HashMap::new(), news: watch::Sender::default() }
+    }
+
+    /// The news, for whoever waits.
+    pub(super) fn watch(&self) -> watch::Receiver<Arrivals> {
+        self.news.subscribe()
+    }
+
+    /// Takes what came. Messages that are no news for the containers are given back.
+    pub(super) fn take(&mut self, event: Event) -> Result<Option<Message>, InboxError> {
+        match event {
+            Event::ObjectStart { id, spec } => self.begin(id, &spec)?,
+            Event::Chunk { id, data } => {
+                // The session has checked that the object is open.
+                if let Some((path, file)) = self.open.get_mut(&id) {
+                    file.write_all(&data).map_err(|source| InboxError::Write { path: path.clone(), source })?;
+                }
+            }
+            Event::ObjectEnd { id, .. } => {
+                self.open.remove(&id);
+            }
+            Event::Ignored => {}
+            Event::Message(message) => return Ok(self.note(message)),
+        }
+        Ok(None)
+    }
+
+    fn begin(&mut self, id: ObjectId, spec: &ObjectSpec) -> Result<(), InboxError> {
+        let path = place(&self.directory, &spec.kind);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(spec.mode)
+            .open(&path)
+            .map_err(|source| InboxError::Write { path: path.clone(), source })?;
+        self.open.insert(id, (path, file));
+        Ok(())
+    }
+
+    fn note(&mut self, message: Message) -> Option<Message> {
+        let mut rest = None;
+        self.news.send_modify(|news| match message {
+            Message::EndParking(_) => news.end_parking = true,
+            Message::SpawnReady(_) => news.spawn_ready = true,
+            Message::ImagesComplete(name) => {
+                news.images.insert(name.container);
+            }
+            Message::FilesComplete(name) => {
+                news.files.insert(name.container);
+            }
+            Message::Committed(committed) => news.committed = Some(committed.addresses),
+            other => rest = Some(other),
+        });
+        rest
+    }
+}
+
+/// Where an object goes. The session has checked that container and name are plain file names.
+fn place(directory: &Path, kind: &ObjectKind) -> PathBuf {
+    match kind {
+        ObjectKind::CriuImage { container, name } => directory.join(container).join(name),
+        ObjectKind::Descriptors { container } => directory.join(container).join(DESCRIPTORS),
+        ObjectKind::FileStream { container, pass } => tree(directory, container.as_deref(), *pass),
+    }
+}
+
+/// Where the tree of a container, or the pod's shared memory files, waits to be applied.
+pub(super) fn tree(directory: &Path, container: Option<&str>, pass: Pass) -> PathBuf {
+    let suffix = match pass {
+        Pass::Base => "base",
+        Pass::Delta => "delta",
+    };
+    directory.join(format!("{}.{suffix}", container.unwrap_or(SHARED_MEMORY)))
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_transfer::{ContainerName, Empty};
+
+    use super::*;
+
+    #[test]
+    fn trees_lie_beside_the_images_and_never_among_them() {
+        let images = place(
+            Path::new("d"),
+            &ObjectKind::CriuImage { container: "app".to_owned(), name: "core-1.img".to_owned() },
+        );
+        assert_eq!(images, Path::new("d/app/core-1.img"));
+        assert_eq!(tree(Path::new("d"), Some("app"), Pass::Base), Path::new("d/app.base"));
+        assert_eq!(tree(Path::new("d"), None, Pass::Delta), Path::new("d/pod.shm.delta"));
+    }
+
+    #[test]
+    fn news_is_kept_and_the_rest_given_back() {
+        let mut inbox = Inbox::new(PathBuf::from("nowhere"));
+        let news = inbox.watch();
+        assert!(inbox.take(Event::Message(Message::EndParking(Empty {}))).unwrap().is_none());
+        let complete = Message::ImagesComplete(ContainerName::new("app"));
+        assert!(inbox.take(Event::Message(complete)).unwrap().is_none());
+        assert!(inbox.take(Event::Message(Message::Frozen(Empty {}))).unwrap().is_some());
+        assert!(news.borrow().end_parking && news.borrow().images.contains("app"));
+    }
+}

@@ -1,0 +1,27 @@
+//! The target's side of a migration. It decides nothing: it prepares, holds, and does what the source says.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `task` | from the plan to the last trace |
+//! | `attempt` | from the source's connection to *prepared* |
+//! | `inbox` | what arrives, and where it goes |
+//! | `restoring` | the containers, one after the other, as kubelet starts them |
+//! | `container` | one container and its runtime |
+//! | `trees` | files written before the processes exist |
+//! | `parking` | ending the parking |
+//! | `verdict` | asking the source, when the connection is gone |
+//! | `ending` | ending what was restored and must never run |
+
+mod attempt;
+mod container;
+mod ending;
+pub(crate) mod inbox;
+pub mod parking;
+mod restoring;
+mod status;
+mod task;
+pub(crate) mod trees;
+mod verdict;
+
+pub use container::ContainerError;
+pub use task::TargetTask;

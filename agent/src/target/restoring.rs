@@ -1,0 +1,149 @@
+//! The containers, one after the other, as kubelet starts them. What can be done for a container before its images are complete is done before.
+
+use std::{net::Ipv4Addr, path::Path, sync::Arc};
+
+use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
+use godwit_transfer::{ContainerName, Message, Pass, Restored};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    attempt::texts,
+    container::{ContainerError, TargetContainer},
+    inbox::Arrivals,
+    parking::end_parking,
+    trees::Tree,
+};
+use crate::{
+    carry::{CarryError, Carried, Newcomer},
+    failure::{AtStep, Failure},
+    journal::{Journal, TargetEntry},
+    node::Node,
+    peer::Sender,
+    progress::Progress,
+    step::TargetStep,
+};
+
+/// What the containers of one migration need to be restored.
+pub(super) struct Restoring<'a> {
+    pub(super) node: &'a Arc<Node>,
+    pub(super) pod_uid: &'a str,
+    pub(super) addresses: &'a [Carried],
+    pub(super) source_address: Ipv4Addr,
+    pub(super) containers: &'a [TargetContainer],
+    pub(super) directory: &'a Path,
+    pub(super) sender: &'a Sender,
+    pub(super) progress: &'a Progress<TargetStep>,
+    pub(super) journal: &'a mut Journal<TargetEntry>,
+    pub(super) deadline: Instant,
+}
+
+/// A container that is restored and held.
+#[derive(Debug)]
+pub(super) struct HeldContainer {
+    /// What lets it go.
+    pub(super) freezer: Freezer,
+    /// Its first process.
+    pub(super) pid: i32,
+}
+
+impl Restoring<'_> {
+    /// Restores and holds every container, in the order of their start.
+    pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Vec<HeldContainer>, Failure> {
+        wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
+        self.progress.enter(TargetStep::EndParking).await?;
+        end_parking(self.node, self.pod_uid, self.deadline).await.at(TargetStep::EndParking)?;
+        let mut held = Vec::new();
+        for (index, container) in self.containers.iter().enumerate() {
+            held.push(self.restore(index, container, &mut news).await?);
+        }
+        Ok(held)
+    }
+
+    async fn restore(
+        &mut self,
+        index: usize,
+        container: &TargetContainer,
+        news: &mut watch::Receiver<Arrivals>,
+    ) -> Result<HeldContainer, Failure> {
+        let first = index == 0;
+        let name = &container.name;
+        self.progress.enter(TargetStep::AwaitParked).await?;
+        let parked = container.parked(self.deadline).await.map_err(|error| of(TargetStep::AwaitParked, &error))?;
+        if first {
+            self.progress.enter(TargetStep::PrepareAddress).await?;
+            self.prepare_addresses().await?;
+        }
+        self.progress.enter(TargetStep::ApplyFiles).await?;
+        let step = TargetStep::ApplyFiles;
+        wait(news, step, |news| news.spawn_ready).await?;
+        let mut trees = vec![Tree::layer(self.node, name, &parked)];
+        if first {
+            // The pod's shared memory is one for all containers; it must be there for the first of them.
+            trees.extend(Tree::shared_memory(self.node, &parked).at(step)?);
+        }
+        let trees = self.apply(trees, Pass::Base).await?;
+        container.spawn(self.deadline).await.map_err(|error| of(TargetStep::AwaitParked, &error))?;
+        self.sender.send(Message::Parked(ContainerName::new(name))).await.at(TargetStep::AwaitParked)?;
+
+        self.progress.enter(TargetStep::Receive).await?;
+        wait(news, TargetStep::Receive, |news| news.files.contains(name)).await?;
+        self.apply(trees, Pass::Delta).await?;
+        wait(news, TargetStep::Receive, |news| news.images.contains(name)).await?;
+        if !first {
+            // The image of each container holds the SysV objects of the whole pod; the first restore has made them.
+            blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
+        }
+        self.progress.enter(TargetStep::Restore).await?;
+        let step = TargetStep::Restore;
+        container.open_gate().map_err(|error| of(step, &error))?;
+        let restored = container.restored(self.deadline).await.map_err(|error| of(step, &error))?;
+        let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
+        let pid = u32::try_from(restored.pid).unwrap_or_default();
+        self.sender.send(Message::Restored(Restored { container: name.clone(), pid })).await.at(step)?;
+        Ok(HeldContainer { freezer, pid: restored.pid })
+    }
+
+    async fn apply(&self, trees: Vec<Tree>, pass: Pass) -> Result<Vec<Tree>, Failure> {
+        let mut applied = Vec::with_capacity(trees.len());
+        for tree in trees {
+            applied.push(tree.apply(self.directory, pass).await.at(TargetStep::ApplyFiles)?);
+        }
+        Ok(applied)
+    }
+
+    /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet.
+    async fn prepare_addresses(&mut self) -> Result<(), Failure> {
+        let step = TargetStep::PrepareAddress;
+        let pod = discover(&self.node.cri, &self.node.host, self.pod_uid).await.at(step)?;
+        let netns = pod.netns.ok_or_else(|| {
+            Failure::new(step, "NoNetworkNamespace", "the container runtime names no network namespace of the pod")
+        })?;
+        let entry = TargetEntry::Addresses { netns: netns.clone(), addresses: texts(self.addresses) };
+        self.journal.append(entry).at(step)?;
+        let own = self.node.cri.pod_address(&pod.sandbox_id).await.at(step)?.ok_or(CarryError::NoPodAddress).at(step)?;
+        let newcomer = Newcomer {
+            pod_uid: self.pod_uid,
+            netns,
+            pod_address: own,
+            from: self.source_address,
+            addresses: self.addresses,
+        };
+        self.node.carry.prepare(newcomer).await.at(step)
+    }
+}
+
+/// Waits for news; the sender of the news lives as long as the connection.
+async fn wait(
+    news: &mut watch::Receiver<Arrivals>,
+    step: TargetStep,
+    wanted: impl FnMut(&Arrivals) -> bool,
+) -> Result<(), Failure> {
+    match news.wait_for(wanted).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::new(step, "ConnectionLost", "the connection to the source's agent broke")),
+    }
+}
+
+fn of(step: TargetStep, error: &ContainerError) -> Failure {
+    Failure::from_error(step, &error.reason(), error)
+}
