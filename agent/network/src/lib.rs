@@ -10,6 +10,7 @@ pub mod hold;
 pub mod netns;
 
 mod arp;
+mod conntrack;
 mod kernel;
 mod nfnetlink;
 mod nft;

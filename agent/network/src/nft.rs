@@ -109,7 +109,13 @@ impl Rule {
         .compare(0, &index.to_ne_bytes())
     }
 
-    /// Neighbour discovery (ICMPv6 types 133 to 137).
+    /// The route back to the sender does not leave by this interface (`fib saddr oif`): the sender is on this node.
+    pub(crate) fn sender_is_not_behind(self, index: u32) -> Self {
+        let lookup = Attributes::default().be32(1, REGISTER).be32(2, 1).be32(3, 1);
+        self.expression("fib", &lookup).compare(1, &index.to_ne_bytes())
+    }
+
+    /// Neighbour discovery (`ICMPv6` types 133 to 137).
     pub(crate) fn neighbour_discovery(self) -> Self {
         self.meta(15)
             .compare(0, &[IPV6])

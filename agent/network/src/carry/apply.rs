@@ -13,7 +13,7 @@ use crate::kernel::{
     route, rule, set_route,
 };
 use crate::nft::{self, Chain, Hook, Rule};
-use crate::{Error, Netns, arp};
+use crate::{Error, Netns, arp, conntrack};
 
 /// Neighbours ignore an announcement for one second after they learnt an entry (`neigh/*/locktime`), so it is repeated.
 const ANNOUNCE: [Duration; 3] = [
@@ -29,15 +29,19 @@ pub async fn prepare(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
     host.route("preparing to carry an address", move |handle| async move {
         match part {
             Part::Own {
-                device, return_by, ..
+                device,
+                uplink,
+                return_by,
+                ..
             } => {
                 let pod = existing(&handle, &device).await?;
-                let Some((home, uplink)) = return_by else {
-                    return install_own_rules(address, &pod, None);
-                };
                 let uplink = existing(&handle, &uplink).await?;
-                install_own_rules(address, &pod, Some(&uplink))?;
-                return_by_home(&handle, address, &pod, home, &uplink).await
+                let Some((home, by)) = return_by else {
+                    return install_own_rules(address, &pod, &uplink, None);
+                };
+                let by = existing(&handle, &by).await?;
+                install_own_rules(address, &pod, &uplink, Some(&by))?;
+                return_by_home(&handle, address, &pod, home, &by).await
             }
             Part::Forward { device, old_pod, .. } => {
                 match (old_pod, interface_named(&handle, &device).await?) {
@@ -72,6 +76,13 @@ pub async fn flip(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
         ..
     } = record.clone();
     host.route("carrying an address", move |handle| async move {
+        // Connections of clients on the pod's last node did not pass through this home while the pod was with them.
+        if matches!(
+            part,
+            Part::Own { return_by: None, .. } | Part::Forward { old_pod: None, .. }
+        ) {
+            conntrack::forget(address)?;
+        }
         relaxed.as_ref().map_or(Ok(()), Relaxed::relax)?;
         match part {
             Part::Own {
@@ -160,36 +171,43 @@ fn install_forward_rules(address: Ipv4Addr, pods: &Interface, old_pod: [u8; 6]) 
     nft::replace(&nft_tables_of(address)[1], &[chain])
 }
 
-fn install_own_rules(address: Ipv4Addr, pod: &Interface, uplink: Option<&Interface>) -> Result<(), Error> {
+/// `uplink` leads to the node that the pod came from, `by` to the home, if that is another node.
+fn install_own_rules(
+    address: Ipv4Addr,
+    pod: &Interface,
+    uplink: &Interface,
+    by: Option<&Interface>,
+) -> Result<(), Error> {
     // A neighbour on the bridge that follows a redirect would bypass this node, which then sees only the replies.
     let output = Chain {
         name: "output",
         hook: Hook::Output,
         rules: vec![Rule::default().redirect_about(address).drop_packet()],
     };
-    let [table, _] = nft_tables_of(address);
-    let Some(uplink) = uplink else {
-        return nft::replace(&table, &[output]);
-    };
-    // What comes from or goes to the home by this address is translated there, if at all: this node only passes it on.
-    // Tracked, it would look new, and a service's or masquerading rule would translate it here once more.
-    let passing = Chain {
-        name: "passing",
-        hook: Hook::Prerouting,
-        rules: vec![
-            Rule::default()
-                .input_is(uplink.index)
-                .destination_is(address)
-                .notrack(),
+    let arriving = |interface: &Interface| Rule::default().input_is(interface.index).destination_is(address);
+    let rules = match by {
+        // What comes from or goes to the home by this address is translated there, if at all: this node only passes it
+        // on. Tracked, it would look new, and a service's or masquerading rule would translate it here once more.
+        Some(by) => vec![
+            arriving(by).notrack(),
+            arriving(uplink).notrack(),
             Rule::default()
                 .input_is(pod.index)
                 .source_is(address)
-                .destination_leaves_by(uplink.index)
+                .destination_leaves_by(by.index)
                 .notrack(),
         ],
+        // Held packets that this node sent, and perhaps translated, come back.
+        None => vec![arriving(uplink).sender_is_not_behind(uplink.index).notrack()],
     };
+    let passing = Chain {
+        name: "passing",
+        hook: Hook::Prerouting,
+        rules,
+    };
+    let [table, _] = nft_tables_of(address);
     match nft::replace(&table, &[passing, output.clone()]) {
-        // Kernels without nftables' fib expression: only connections that the pod itself had opened suffer.
+        // Kernels without nftables' fib expression: only translated connections suffer.
         Err(error) if error.errno() == Some(libc::ENOENT) => nft::replace(&table, &[output]),
         other => other,
     }

@@ -32,6 +32,8 @@ pub enum Part {
         pod_address: Ipv4Addr,
         /// The node's interface to the pod: a bridge, or the pod's own veth.
         device: String,
+        /// The interface to the node that the pod came from, by which held packets arrive.
+        uplink: String,
         /// Address of the home node, through which replies return, and the interface to it; none at home.
         return_by: Option<(Ipv4Addr, String)>,
     },
@@ -51,12 +53,13 @@ pub enum Part {
     },
 }
 
-/// Finds out how this node would own `address` for the pod with `pod_address`, whose packets return by the node
-/// `home` (an address; none if this node is the home). Changes nothing. Fails with [`Error::NotDirect`] if a router is in between.
+/// Finds out how this node would own `address` for the pod with `pod_address` that comes from the node with address
+/// `from`, and whose packets return by the node with address `home` (none if this node is the home). Changes nothing. Fails with [`Error::NotDirect`] if a router is in between.
 pub async fn survey_own(
     host: &Netns,
     address: Ipv4Addr,
     pod_address: Ipv4Addr,
+    from: Ipv4Addr,
     home: Option<Ipv4Addr>,
 ) -> Result<CarryRecord, Error> {
     host.route("finding the way to the pod", move |handle| async move {
@@ -66,18 +69,18 @@ pub async fn survey_own(
             Some(home) => Some((home, direct(&handle, home).await?)),
             None => None,
         };
-        let relaxed = match &return_by {
-            Some((_, uplink)) => Relaxed::survey(uplink)?,
-            None => None,
+        let uplink = direct(&handle, from).await?;
+        let relaxed = Relaxed::survey(&uplink)?;
+        let part = Part::Own {
+            pod_address,
+            device,
+            uplink,
+            return_by,
         };
         Ok(CarryRecord {
             version: 1,
             address,
-            part: Part::Own {
-                pod_address,
-                device,
-                return_by,
-            },
+            part,
             relaxed,
         })
     })
@@ -186,6 +189,7 @@ mod tests {
             part: Part::Own {
                 pod_address: Ipv4Addr::new(10, 244, 2, 5),
                 device: "cni0".into(),
+                uplink: "eth0".into(),
                 return_by: Some((Ipv4Addr::new(10, 77, 0, 11), "eth0".into())),
             },
             relaxed: Some(Relaxed {
