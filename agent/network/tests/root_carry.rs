@@ -1,6 +1,19 @@
 //! Open connections follow a pod from node to node and home again, while kube-proxy's rules watch on every node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests are outside of test functions, for which clippy.toml allows these"
+)]
 
 mod lab;
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::wildcard_imports,
+    reason = "lengths and constants of the C interface are small"
+)]
 #[path = "lab/repair.rs"]
 mod repair;
 
@@ -150,7 +163,9 @@ async fn migrate(
         .unwrap();
 
     let active = prepared.activate().unwrap();
-    clients.iter_mut().for_each(Client::ask);
+    for client in &mut *clients {
+        client.ask();
+    }
     std::thread::sleep(Duration::from_millis(20));
     let new: Vec<_> = old
         .iter()
@@ -160,8 +175,10 @@ async fn migrate(
 
     let start = Instant::now();
     flip(&target, &owner).await.unwrap();
-    new.iter().for_each(|socket| serve(socket.try_clone().unwrap()));
-    let owned = start.elapsed();
+    for socket in &new {
+        serve(socket.try_clone().unwrap());
+    }
+    let taken_over = start.elapsed();
     if let Some(home) = third_home {
         flip(&lab.get("n1"), home).await.unwrap();
     }
@@ -189,23 +206,23 @@ async fn migrate(
     waiting.await.unwrap();
     releasing.await.unwrap().unwrap();
     println!(
-        "n{} -> n{}: owned {owned:?}, flipped {flipped:?}, forwarding {ready:?}",
+        "n{} -> n{}: owned {taken_over:?}, flipped {flipped:?}, forwarding {ready:?}",
         from.node, to.node
     );
     if to.node == 1 {
         take_over_home(&new_pod, to.address, CARRIED).await.unwrap();
     }
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("before the announcements"));
+    for client in &mut *clients {
+        client.exchange("before the announcements");
+    }
     settle(&target, &owner).await.unwrap();
     settle(&source, &forwarder).await.unwrap();
     if let Some(home) = third_home {
         settle(&lab.get("n1"), home).await.unwrap();
     }
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("after the announcements"));
+    for client in &mut *clients {
+        client.exchange("after the announcements");
+    }
     // What the kernel of the frozen pod still had must not be heard, nor what it says when it is killed.
     drop(old);
     (new, owner, forwarder)
@@ -283,7 +300,9 @@ async fn open_connections_follow_the_pod_everywhere() {
     let node_port = SocketAddrV4::new(node_address(3), 30080);
     let used = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 8), 90);
 
-    neighbours.iter().for_each(|pod| serve_all(pod, 90));
+    for pod in &neighbours {
+        serve_all(pod, 90);
+    }
     let outbound = Client::dial("pod", &first, used);
     let filters_before = filters(&nodes);
     let listener = first
@@ -358,9 +377,9 @@ async fn open_connections_follow_the_pod_everywhere() {
     drop(first);
 
     assert!(in_use(&second, CARRIED).await.unwrap());
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("after the source is gone"));
+    for client in &mut clients {
+        client.exchange("after the source is gone");
+    }
     asking.exchange("after the source is gone");
     serve_all(&second, PORT);
     for client in &mut clients {
@@ -376,9 +395,9 @@ async fn open_connections_follow_the_pod_everywhere() {
         assert_eq!(snapshot(node).await.unwrap(), before);
         assert!(!before.is_empty());
     }
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("after applying again"));
+    for client in &mut clients {
+        client.exchange("after applying again");
+    }
     assert_eq!(undropped(&nodes), 3, "no node dropped anything as invalid");
 
     let [_, second_place] = places;
@@ -401,9 +420,9 @@ async fn open_connections_follow_the_pod_everywhere() {
     drop(second);
     lab.delete("second");
     end(&nodes[1], &transit).await.unwrap();
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("on n3, after the source is gone"));
+    for client in &mut clients {
+        client.exchange("on n3, after the source is gone");
+    }
     assert!(snapshot(&nodes[1]).await.unwrap().is_empty());
 
     // And home again.
@@ -421,9 +440,9 @@ async fn open_connections_follow_the_pod_everywhere() {
     drop(third);
     lab.delete("third");
     end(&nodes[2], &transit).await.unwrap();
-    clients
-        .iter_mut()
-        .for_each(|client| client.exchange("at home, after the source is gone"));
+    for client in &mut clients {
+        client.exchange("at home, after the source is gone");
+    }
     serve_all(&fourth, PORT);
     for client in &mut clients {
         Client::connect(client.name, &client.netns, client.target).exchange("a new connection at home");

@@ -1,4 +1,10 @@
 //! Holding packets of a real connection, in namespaces.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests are outside of test functions, for which clippy.toml allows these"
+)]
 
 mod lab;
 

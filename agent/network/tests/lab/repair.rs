@@ -72,10 +72,8 @@ pub fn freeze(socket: &TcpStream) -> Frozen {
         let sequence = get(socket, TCP_QUEUE_SEQ, 0_u32);
         let mut length = 0_i32;
         // SAFETY: the ioctl writes one int.
-        assert_eq!(
-            unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut length) },
-            0
-        );
+        let asked = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut length) };
+        assert_eq!(asked, 0);
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         if !bytes.is_empty() {
             // SAFETY: the buffer has that length.
