@@ -29,6 +29,13 @@ pub fn split() -> Result<Side, Errno> {
     }
 }
 
+/// Makes a copy of this process as its child: `None` in the child, the child's PID in the caller. For single-threaded programs only.
+pub fn fork() -> Result<Option<i32>, Errno> {
+    // SAFETY: the caller has but one thread (the relay), so no lock can stay held in the copy.
+    let pid = Errno::result(unsafe { libc::fork() })?;
+    Ok((pid != 0).then_some(pid))
+}
+
 /// A descriptor of a process: readable when the process has ended.
 #[derive(Debug)]
 pub struct Process {

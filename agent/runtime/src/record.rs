@@ -6,7 +6,9 @@
 mod contents;
 mod directory;
 
-pub use contents::{Failed, Held, Parked, Record, Restored, Stage, VERSION, chain, unix_ms, unix_us};
+pub use contents::{
+    Failed, Held, Parked, Record, Restored, Stage, VERSION, Waiting, chain, unix_ms, unix_us,
+};
 pub use directory::{RecordDir, RecordError};
 
 /// [`Record`]: what to restore, from the agent.
@@ -15,7 +17,7 @@ pub const RECORD: &str = "record.json";
 pub const PARKED: &str = "parked.json";
 /// Empty: `runc restore` may be spawned now, from the agent. The image directory exists, with `descriptors.json`.
 pub const SPAWN: &str = "spawn";
-/// Empty: the relay holds runc's request at the gate.
+/// [`Waiting`]: the relay holds runc's request at the gate.
 pub const WAITING: &str = "waiting";
 /// Empty: the gate is open, from the agent. At a restore: every image and file is complete.
 pub const GO: &str = "go";

@@ -63,6 +63,17 @@ pub struct Held {
     pub stages: Vec<Stage>,
 }
 
+/// The relay waits at the gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The PID on the node of the relay's guard, which ends after the relay.
+    pub relay_pid: i32,
+    /// The PID of the real CRIU on the node.
+    pub criu_pid: i32,
+    /// The directory in which the container can be frozen, if it is known.
+    pub freezer: Option<PathBuf>,
+}
+
 /// A restored and frozen container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {

@@ -51,6 +51,9 @@ pub enum RelayError {
     /// runc is gone.
     #[error("runc ended before CRIU was done")]
     RuncGone,
+    /// The relay itself is gone; its guard says so.
+    #[error("the relay between runc and CRIU ended before CRIU was done")]
+    RelayGone,
     /// CRIU is gone.
     #[error("CRIU ended before it was done")]
     CriuGone,
@@ -90,6 +93,7 @@ impl RelayError {
             Self::Aborted(_) => "Aborted",
             Self::GateDeadline => "GateDeadline",
             Self::RuncGone => "RuncGone",
+            Self::RelayGone => "RelayGone",
             Self::CriuGone => "CriuGone",
             Self::SharedCgroup { .. } => "SharedCgroup",
             Self::NotMoved { .. } => "NotMoved",

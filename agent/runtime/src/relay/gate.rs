@@ -2,20 +2,9 @@
 
 use std::os::fd::BorrowedFd;
 
-use serde::Serialize;
-
 use super::RelayError;
-use crate::record::{ABORT, GO, RecordDir, WAITING};
+use crate::record::{ABORT, GO, RecordDir, WAITING, Waiting};
 use crate::watch::{Waited, Watch};
-
-/// What stands in the file `waiting`.
-#[derive(Debug, Serialize)]
-pub(super) struct Waiting {
-    /// The relay's PID.
-    pub(super) relay_pid: i32,
-    /// CRIU's PID.
-    pub(super) criu_pid: i32,
-}
 
 /// Says `waiting` and waits for `go`. `runc` and `criu` are watched meanwhile: neither has anything to say but that it is gone.
 pub(super) fn pass(

@@ -9,14 +9,16 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::stat::Mode;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 use super::RelayError;
-use super::gate::{self, Waiting};
+use super::gate;
 use super::hold::{self, Held};
 use crate::cgroup::{Freezer, Membership};
 use crate::packet::{self, Packet};
 use crate::process::{self, Process};
-use crate::record::{self, HELD, RecordDir, STAGES, Stage, unix_ms, unix_us};
+use crate::record::{self, HELD, RecordDir, STAGES, Stage, Waiting, unix_ms, unix_us};
 use crate::rpc::{self, Kind};
 
 /// How long CRIU may take to give up a dump in good order.
@@ -172,9 +174,22 @@ impl Session {
 
     /// Waits at the gate; if it stays closed runc gets a refusal.
     fn gate(&mut self, kind: Kind) -> Result<(), RelayError> {
+        if let Some(worker) = process::fork().map_err(|source| RelayError::System {
+            action: "fork",
+            source,
+        })? {
+            self.guard(worker);
+        }
         self.stage("waiting");
+        let freezer = match &self.task {
+            Task::Dump { freezer } => freezer.as_ref(),
+            Task::Restore { held, .. } => Some(held.freezer()),
+            Task::Other | Task::Done => None,
+        };
+        let freezer = freezer.map(|freezer| freezer.directory().to_path_buf());
         let waiting = Waiting {
-            relay_pid: nix::unistd::getpid().as_raw(),
+            freezer,
+            relay_pid: nix::unistd::getppid().as_raw(),
             criu_pid: self.criu.pid(),
         };
         let directory = RecordDir::open_handed(&self.gate)?;
@@ -198,6 +213,28 @@ impl Session {
         }
         self.stage("go");
         Ok(())
+    }
+
+    /// From here on the relay is a child of this process, which only waits for it. Both hold the sockets, so if the relay is
+    /// killed CRIU stands still at its next notification, and the guard clears up in the right order. Never returns.
+    fn guard(&mut self, worker: i32) -> ! {
+        let status = loop {
+            match waitpid(Pid::from_raw(worker), None) {
+                Err(Errno::EINTR) => {}
+                other => break other,
+            }
+        };
+        if let Ok(WaitStatus::Exited(_, code)) = status {
+            std::process::exit(code);
+        }
+        if let Ok(directory) = RecordDir::open_handed(&self.gate) {
+            let _ = directory.write_json(record::RELAY_FAILED, &RelayError::RelayGone.failed());
+        }
+        let cleared = match &self.task {
+            Task::Dump { .. } => self.give_up_dump(),
+            Task::Other | Task::Done | Task::Restore { .. } => self.clear(),
+        };
+        std::process::exit(if cleared.is_ok() { 1 } else { 2 });
     }
 
     /// A message from CRIU.

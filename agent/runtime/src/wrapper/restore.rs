@@ -8,19 +8,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use serde::Deserialize;
-
 use super::{Call, Create, WrapperError, log, runc, started};
 use crate::cgroup::Freezer;
 use crate::layout::Layout;
 use crate::process::{self, Process};
 use crate::record::{
     ABORT, FAILED, Failed, HELD, Held, PARKED, Parked, RECORD, RELAY_FAILED, RESTORED, Record, RecordDir,
-    Restored, SPAWN, VERSION, WAITING, chain, unix_ms,
+    Restored, SPAWN, VERSION, WAITING, Waiting, chain, unix_ms,
 };
 use crate::relay::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD};
 use crate::watch::{Waited, Watch};
+use nix::errno::Errno;
 
 /// Made just before `runc restore` is spawned: from then on nothing is tried again.
 const TRIED: &str = "tried";
@@ -215,35 +213,34 @@ fn open(child: &Child) -> Result<Process, WrapperError> {
 fn why(call: &Call, directory: &RecordDir, record: &Record) -> Option<String> {
     let relay: Option<Failed> = directory.read_json(RELAY_FAILED).ok().flatten();
     let text = |path: &Path| Some(String::from_utf8_lossy(&fs::read(path).ok()?).into_owned());
+    // Before runc has called CRIU the log there is none of this restore.
+    let reached = directory.has(WAITING).unwrap_or(false);
     let runc = || log::last_error(&text(call.log.as_deref()?)?);
     let criu = || decisive(&text(&record.work_dir.join("restore.log"))?);
     relay
         .filter(|failed| failed.reason != "CriuGone")
         .map(|failed| failed.message)
-        .or_else(criu)
-        .or_else(runc)
+        .or_else(|| if reached { criu().or_else(runc) } else { runc() })
 }
+
+/// Errors after which CRIU goes on.
+const HARMLESS: [&str; 1] = ["Can't setup RLIMIT_NOFILE"];
 
 /// The first error in CRIU's log: those after it follow from it.
 fn decisive(text: &str) -> Option<String> {
-    let line = text
-        .lines()
-        .find(|line| line.contains("Error (") || line.contains("Error:"))?;
+    let mut errors = text.lines().filter(|line| line.contains("Error ("));
+    let line = errors.find(|line| !HARMLESS.iter().any(|harmless| line.contains(harmless)))?;
     let start = line.find("Error")?;
     Some(line[start..].chars().take(500).collect())
-}
-
-#[derive(Deserialize)]
-struct Waiting {
-    relay_pid: i32,
-    criu_pid: i32,
 }
 
 /// Leaves nothing of a failed restore: the relay has ended it by now, or is made to; then runc forgets the container.
 fn clear(call: &Call, create: &Create, directory: &RecordDir) {
     let waiting: Option<Waiting> = directory.read_json(WAITING).ok().flatten();
-    let held: Option<Held> = directory.read_json(HELD).ok().flatten();
-    let freezer = held.map(|held| Freezer::at(&held.freezer));
+    let freezer = waiting
+        .as_ref()
+        .and_then(|waiting| waiting.freezer.as_deref())
+        .map(Freezer::at);
     if let Some(waiting) = waiting {
         let relay = Process::open(waiting.relay_pid);
         let gone = relay.as_ref().map_or(true, |relay| ended_within(relay, CLEAR_MS));
