@@ -40,6 +40,30 @@ pub fn ensure(name: &str, inputs: &[&[u8]], make: impl FnOnce(&Path) -> Result<(
     Ok(done)
 }
 
+/// Remove all but the `keep` newest things called `name`: what is made again at every change of the source would fill
+/// the disk. What another run may be reading is among the newest.
+pub fn prune(name: &str, keep: usize) -> Result<()> {
+    let root = paths::cache_dir()?;
+    let _lock = FileLock::acquire(&root.join(format!("{name}.lock")), PATIENCE)?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&root)? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let suffix = file
+            .to_string_lossy()
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-').map(str::to_owned));
+        if suffix.is_some_and(|key| key.len() == 16 && key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            found.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    found.sort();
+    for (_, path) in found.iter().rev().skip(keep) {
+        std::fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// A short hash of all inputs, each with its length, so that no two lists of inputs look alike.
 pub fn key(inputs: &[&[u8]]) -> String {
     let mut hasher = blake3::Hasher::new();

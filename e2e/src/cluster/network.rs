@@ -49,7 +49,8 @@ pub fn create(nodes: &[NodePlan]) -> Result<()> {
 /// Remove links and namespaces; what is not there is fine.
 pub fn remove(namespaces: &[String], links: &[String], netns_was_mounted: bool) -> Result<()> {
     for link in links {
-        if Path::new("/sys/class/net").join(link).exists() {
+        // Not by /sys: that may show another network namespace than this process is in.
+        if nix::net::if_::if_nametoindex(link.as_str()).is_ok() {
             batch(None, &format!("link del {link}\n"))?;
         }
     }

@@ -70,6 +70,11 @@ struct Parts {
     images: Vec<PathBuf>,
 }
 
+/// Make all that is slow to make and kept for ever, if it is not there yet.
+pub fn prepare() -> Result<()> {
+    parts().map(drop)
+}
+
 /// All that is slow to make; two things at a time.
 fn parts() -> Result<Parts> {
     recipes::host::ensure()?;

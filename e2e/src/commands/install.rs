@@ -19,8 +19,9 @@ pub(super) struct Install {
 impl Install {
     pub(super) fn run(self) -> Result<ExitCode> {
         let cluster = Cluster::running()?;
-        for archive in images::product::archives()? {
-            cluster.load(&archive)?;
+        let archives = images::product::archives()?;
+        for archive in &archives {
+            cluster.load(archive)?;
         }
         if self.images_only {
             return Ok(ExitCode::SUCCESS);
@@ -38,14 +39,16 @@ impl Install {
             "--timeout",
             "3m",
         ]);
-        for (part, image) in [
-            ("operator", images::product::OPERATOR),
-            ("agent", images::product::AGENT),
-        ] {
+        let images = [images::product::OPERATOR, images::product::AGENT];
+        for ((part, image), archive) in ["operator", "agent"].into_iter().zip(images).zip(&archives) {
             let (repository, tag) = image.rsplit_once(':').context("an image without a tag")?;
             helm.arg("--set").arg(format!(
                 "{part}.image.repository={repository},{part}.image.tag={tag},{part}.image.pullPolicy=IfNotPresent"
             ));
+            // The tag is always the same: a new annotation is what makes pods of a new image.
+            let content = images::content_key(archive)?;
+            helm.arg("--set-string")
+                .arg(format!("{part}.podAnnotations.godwit\\.dev/image={content}"));
         }
         let status = helm.args(self.helm).status().context("run helm")?;
         Ok(super::passed_on(status))

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cache;
 
+/// How many layers of one name are kept.
+const KEPT: usize = 4;
+
 /// One entry of a layer. Paths are relative to the image's root, without a leading slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -131,6 +134,7 @@ pub fn ensure(name: &str, entries: &[Entry]) -> Result<Layer> {
         std::fs::write(dir.join("digest"), digest_of(&path)?)?;
         Ok(())
     })?;
+    cache::prune(&format!("layer-{name}"), KEPT)?;
     let path = entry.join("layer.tar");
     let size = path.metadata()?.len();
     Ok(Layer {

@@ -10,11 +10,20 @@ pub mod programs;
 pub mod redis;
 pub mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 /// The archives of all images that pods of the tests use, made if need be. Every node has them from its start.
 pub fn for_tests() -> Result<Vec<PathBuf>> {
     Ok(vec![pause::archive()?, redis::archive()?, workload::archive()?])
+}
+
+/// A short hash of an archive: two images of one name differ in it.
+pub fn content_key(archive: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_mmap(archive)
+        .with_context(|| format!("read {}", archive.display()))?;
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
