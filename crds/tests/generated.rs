@@ -1,5 +1,7 @@
 //! The committed YAML is what the types say.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
+
 use std::path::Path;
 
 use godwit_crds::{CRD_FILE, definition_yaml};

@@ -63,7 +63,7 @@ pub async fn apply(
                 }
             }
             Action::DeleteTarget { name, uid, grace } | Action::DeleteSource { name, uid, grace } => {
-                delete(&pods, name, uid, *grace).await?
+                delete(&pods, name, uid, *grace).await?;
             }
             Action::MarkTarget { name, uid } => {
                 let patch = json!({

@@ -14,6 +14,9 @@ const LEASE_SECONDS: u64 = 15;
 /// The lease is renewed this long before it runs out.
 const RENEWAL_SECONDS: u64 = 7;
 
+/// How long work that is under way may take when it is told to end; below the grace of the operator's pod.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Why there can be no leader.
 #[derive(Debug, Error)]
 pub enum LeaderError {
@@ -52,6 +55,8 @@ where
     let (mut leads, election) = manager.watch().await;
     let outcome = loop {
         let elected = tokio::select! {
+            // Told to end while leading: the lease is still held, but there is nothing more to be done with it.
+            biased;
             () = end.cancelled() => break Ok(()),
             elected = leads.wait_for(|leads| *leads) => elected.is_ok(),
         };
@@ -61,15 +66,17 @@ where
         tracing::info!("this replica leads");
         let stop = end.child_token();
         let mut watched = leads.clone();
-        let until_lost = async {
-            let _ = watched.wait_for(|leads| !*leads).await;
+        let until_told = async {
+            tokio::select! {
+                () = end.cancelled() => {}
+                _ = watched.wait_for(|leads| !*leads) => {}
+            }
             stop.cancel();
-            // The work ends by itself when it is told to.
-            std::future::pending::<()>().await;
+            tokio::time::sleep(LAST_WORK).await;
         };
         tokio::select! {
             () = work(stop.clone()) => {}
-            () = until_lost => {}
+            () = until_told => tracing::warn!("what was under way did not end in time; the next leader takes it up"),
         }
         tracing::info!("this replica leads no more");
     };

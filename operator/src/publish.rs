@@ -172,7 +172,7 @@ mod tests {
             PodMigrationSpec {
                 pod_name: "p".to_owned(),
                 target: None,
-                timeout: Default::default(),
+                timeout: godwit_crds::MigrationTimeout::default(),
                 cancel: false,
             },
         );

@@ -1,6 +1,8 @@
 //! Properties of whole migrations: a small model of cluster and agents does what real ones may do, in any order, and
 //! `decide` is asked again and again, as the controller asks it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
+
 mod support;
 
 use godwit_crds::{
@@ -183,7 +185,7 @@ impl World {
     fn apply(&mut self, action: &Action) {
         match action {
             Action::AddFinalizer => {
-                self.observed.migration.metadata.finalizers = Some(vec!["godwit.dev/migration".to_owned()])
+                self.observed.migration.metadata.finalizers = Some(vec!["godwit.dev/migration".to_owned()]);
             }
             Action::RemoveFinalizer => self.observed.migration.metadata.finalizers = None,
             Action::CreateTarget(pod) => {
@@ -216,7 +218,7 @@ impl World {
         let source_agent_acts = agents_act && self.source_node_lives();
         match happening {
             Happening::Seconds(seconds) => {
-                self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap()
+                self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
             }
             Happening::TargetParks => {
                 if let Some(pod) = &mut self.observed.target {
@@ -233,7 +235,7 @@ impl World {
                 self.set(|status| status.source = Some(source_says(SourceState::RolledBack)));
             }
             Happening::TargetAgentSteps if agents_act && self.observed.target.is_some() => {
-                self.target_agent_steps()
+                self.target_agent_steps();
             }
             Happening::TargetAgentAborts
                 if agents_act
@@ -367,9 +369,9 @@ fn run(pod: &mut Pod, now: Timestamp) {
 
 #[test]
 fn an_undisturbed_migration_goes_through_every_phase() {
+    use MigrationPhase::{Copying, Finishing, Pending, Preflight, Preparing, Succeeded, Switching};
     let mut world = World::new();
     world.settle();
-    use MigrationPhase::{Copying, Finishing, Pending, Preflight, Preparing, Succeeded, Switching};
     assert_eq!(
         world.phases,
         [

@@ -1,5 +1,7 @@
 //! Every check refuses what it is for, by its reason, with a message that says what to change; and only that.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
+
 mod support;
 
 use godwit_crds::{MigrationPhase, TargetSpec, Verdict};

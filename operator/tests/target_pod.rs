@@ -1,5 +1,7 @@
 //! The target pod is what a user wrote, without what the cluster added, and with parking in front.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which may")]
+
 mod support;
 
 use godwit_operator::target_pod::{build, hostname, name};

@@ -66,7 +66,8 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     let mut checks = vec![Check::pass("PodExists", "PodNotFound")];
     checks.extend(pod::checks(source));
     checks.push(volumes::check(source));
-    checks.push(nodes::another_migration(observed));
     checks.extend(nodes::checks(observed, source));
+    // Last: what is wrong with this migration itself is the better answer.
+    checks.push(nodes::another_migration(observed));
     checks
 }

@@ -79,7 +79,7 @@ pub fn migration(target: Option<TargetSpec>) -> PodMigration {
     let spec = PodMigrationSpec {
         pod_name: SOURCE.to_owned(),
         target,
-        timeout: Default::default(),
+        timeout: godwit_crds::MigrationTimeout::default(),
         cancel: false,
     };
     let mut migration = PodMigration::new("move", spec);
@@ -90,6 +90,7 @@ pub fn migration(target: Option<TargetSpec>) -> PodMigration {
     migration
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it is what the spec holds")]
 pub fn to_node(name: &str) -> Option<TargetSpec> {
     Some(TargetSpec {
         node_name: Some(name.to_owned()),
