@@ -111,6 +111,20 @@ impl Membership {
             .collect()
     }
 
+    /// The hierarchies in which this and `other` are not at the same place.
+    pub fn apart_from(&self, other: &Self) -> Self {
+        let differs = |place: &&Place| {
+            let there = other
+                .places
+                .iter()
+                .find(|other| other.controllers == place.controllers);
+            there.is_none_or(|there| there.path != place.path)
+        };
+        Self {
+            places: self.places.iter().filter(differs).cloned().collect(),
+        }
+    }
+
     /// Moves a process that is in `from` to here, in every mounted hierarchy where that makes a difference.
     pub fn take(&self, pid: i32, from: &Self) -> Result<(), CgroupError> {
         for place in &self.places {
@@ -126,6 +140,14 @@ impl Membership {
             }
         }
         Ok(())
+    }
+
+    /// Removes the cgroups, where they are empty.
+    pub fn remove(&self) {
+        for directory in self.places.iter().filter_map(|place| place.directory.as_deref()) {
+            // Those in use, and the root, stay.
+            let _ = fs::remove_dir(directory);
+        }
     }
 
     /// What freezes the cgroup of this process: v1's freezer hierarchy if it is mounted, else v2.
@@ -319,6 +341,20 @@ impl Freezer {
         Ok(pids)
     }
 
+    /// Sends SIGKILL to every process of the cgroup. On a frozen one that is all of them for good: none can fork, and when it is
+    /// thawed each ends before it runs another instruction. Gives their number.
+    pub fn kill_all(&self) -> Result<usize, CgroupError> {
+        let pids = self.pids()?;
+        for pid in pids.iter().filter(|pid| **pid > 0) {
+            // One that has ended meanwhile is what is wanted.
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(*pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+        Ok(pids.len())
+    }
+
     /// Ends every process of the cgroup so that none of them runs another instruction: frozen first, then SIGKILL, then thawed.
     /// A cgroup that is gone is no error.
     pub fn end_all(&self, limit: Duration) -> Result<(), CgroupError> {
@@ -329,23 +365,17 @@ impl Freezer {
         // A cgroup that does not get frozen must be ended all the same.
         let _ = self.freeze(Duration::from_secs(1));
         loop {
-            let pids = self.pids()?;
-            for pid in pids.iter().filter(|pid| **pid > 0) {
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(*pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
-            }
+            let count = self.kill_all()?;
             match self.thaw() {
                 Ok(()) => {}
                 Err(CgroupError::Io { source, .. }) if is_gone(&source) => return Ok(()),
                 Err(error) => return Err(error),
             }
-            if pids.is_empty() {
+            if count == 0 {
                 return Ok(());
             }
             if Instant::now() >= end {
-                let (path, count) = (self.directory.clone(), pids.len());
+                let path = self.directory.clone();
                 return Err(CgroupError::NotGone {
                     path,
                     count,

@@ -43,7 +43,11 @@ fn run(layout: &Layout, call: &Call) -> Result<(), WrapperError> {
             return Ok(());
         }
     } else if let Some(id) = call.id_of("delete") {
+        started::kill_held(layout, id)?;
+        runc::unmount_leftover(call, id);
         started::forget(layout, id)?;
+    } else if let Some(id) = call.killed() {
+        started::kill_held(layout, id)?;
     } else if let Some(id) = call.id_of("state")
         && started::pending(layout, id)?
     {

@@ -14,6 +14,8 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Held {
     freezer: Freezer,
+    /// Its cgroups but for those that it shares with runc.
+    own: Membership,
 }
 
 impl Held {
@@ -29,7 +31,8 @@ impl Held {
                 path: freezer.directory().to_path_buf(),
             });
         }
-        Ok(Self { freezer })
+        let own = container.apart_from(home);
+        Ok(Self { freezer, own })
     }
 
     /// Freezes the container; gives its cgroups as seen at its first process.
@@ -51,9 +54,11 @@ impl Held {
         Ok(init.lines())
     }
 
-    /// Ends whatever there is of the container, without letting it run.
+    /// Ends whatever there is of the container, without letting it run, and removes its cgroups.
     pub(super) fn end(&self) -> Result<(), RelayError> {
-        Ok(self.freezer.end_all(END_LIMIT)?)
+        self.freezer.end_all(END_LIMIT)?;
+        self.own.remove();
+        Ok(())
     }
 
     /// Stops whatever there is of the container, as far as possible.

@@ -206,8 +206,10 @@ impl Session {
                 bytes: rpc::refusal(kind, &record::chain(&error)),
                 descriptors: Vec::new(),
             };
-            // CRIU has not been asked yet, so there is nothing to clear; runc may be gone.
-            self.task = Task::Other;
+            // CRIU has not been asked yet: a container to dump is left alone, of one to restore there are but its cgroups.
+            if kind == Kind::Dump {
+                self.task = Task::Other;
+            }
             let _ = send(&self.runc, &refusal);
             return Err(error);
         }
@@ -348,6 +350,12 @@ impl Session {
     /// runc is gone in the middle of a dump. CRIU gives up in good order, its code out of the tasks and the freezer as it was, if
     /// its next notification is answered by a failure. If it does not, it is ended.
     fn give_up_dump(&mut self) -> Result<(), RelayError> {
+        let failure = Packet {
+            bytes: rpc::notify_failed(),
+            descriptors: Vec::new(),
+        };
+        // CRIU may wait for runc's answer to its last one already; if not, this answers its next.
+        let _ = packet::send(&self.socket, &failure);
         let end = unix_ms().saturating_add(GIVE_UP_MS);
         loop {
             let left = end.saturating_sub(unix_ms());
@@ -365,13 +373,7 @@ impl Session {
             let message = polled[0].revents().is_some_and(|events| !events.is_empty());
             if message && let Ok(Some(packet)) = packet::receive(&self.socket) {
                 if rpc::response(&packet.bytes).is_ok_and(|response| response.kind == Kind::Notify) {
-                    let _ = packet::send(
-                        &self.socket,
-                        &Packet {
-                            bytes: rpc::notify_failed(),
-                            descriptors: Vec::new(),
-                        },
-                    );
+                    let _ = packet::send(&self.socket, &failure);
                 }
                 continue;
             }

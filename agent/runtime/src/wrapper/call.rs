@@ -116,6 +116,18 @@ impl Call {
         (self.command.as_deref() == Some(command) && !id.starts_with('-')).then_some(id)
     }
 
+    /// The ID, if this is `kill ID` with SIGKILL.
+    pub fn killed(&self) -> Option<&str> {
+        let mut words = self
+            .rest
+            .iter()
+            .filter_map(|word| word.to_str())
+            .filter(|word| !word.starts_with('-'));
+        let (id, signal) = (words.next()?, words.next()?);
+        let kill = matches!(signal.to_ascii_uppercase().as_str(), "9" | "KILL" | "SIGKILL");
+        (self.command.as_deref() == Some("kill") && kill).then_some(id)
+    }
+
     /// The parts of a `create`; `None` for another command, or one without an ID.
     pub fn create(&self) -> Option<Create> {
         self.id_of("create")?;
@@ -185,6 +197,9 @@ mod tests {
     fn other_commands_are_no_create() {
         assert_eq!(parse("--root /r start abc").create(), None);
         assert_eq!(parse("--root /r start abc").id_of("start"), Some("abc"));
+        assert_eq!(parse("kill --all abc 9").killed(), Some("abc"));
+        assert_eq!(parse("kill abc SIGKILL").killed(), Some("abc"));
+        assert_eq!(parse("kill abc 15").killed(), None);
         assert_eq!(parse("delete --force abc").id_of("delete"), Some("abc"));
         assert_eq!(parse("--version").command, None);
         assert_eq!(parse("create --help").create(), None);

@@ -67,13 +67,14 @@ fn held(layout: &Layout, call: &Call, create: &Create, directory: &RecordDir) ->
         Waited::File(_) => return Err(aborted(directory)),
     }
     directory.mark(TRIED)?;
+    started::begin(layout, &create.id, directory.path())?;
     let child = spawn(layout, call, create, directory, &record)?;
-    let verified = finish(child, call, create, directory, &watch, &record).and_then(|pid| {
-        started::remember(layout, &create.id)?;
+    let verified = finish(child, call, create, directory, &watch, &record).and_then(|held| {
+        started::remember(layout, &create.id, directory.path())?;
         directory.write_json(
             RESTORED,
             &Restored {
-                pid,
+                pid: held.init_pid,
                 id: create.id.clone(),
             },
         )?;
@@ -157,7 +158,7 @@ fn with_relay(relay: &Path) -> OsString {
     path
 }
 
-/// Waits for runc and verifies what it has done; gives the PID of the container's first process.
+/// Waits for runc and verifies what it has done; gives what the relay says of the container.
 fn finish(
     mut child: Child,
     call: &Call,
@@ -165,7 +166,7 @@ fn finish(
     directory: &RecordDir,
     watch: &Watch,
     record: &Record,
-) -> Result<i32, WrapperError> {
+) -> Result<Held, WrapperError> {
     let ended = open(&child)?;
     let waited = watch.wait(directory, &[ABORT], &[ended.as_fd()], record.deadline_ms)?;
     if waited != Waited::Descriptor(0) {
@@ -201,7 +202,7 @@ fn finish(
     if !Freezer::of(held.init_pid)?.is_frozen()? {
         return Err(not_held("its cgroup is not frozen"));
     }
-    Ok(held.init_pid)
+    Ok(held)
 }
 
 fn open(child: &Child) -> Result<Process, WrapperError> {

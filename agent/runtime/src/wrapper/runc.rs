@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::env;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::mount::{MntFlags, umount2};
 use serde_json::Value;
 
 use super::{Call, WrapperError};
@@ -25,6 +27,15 @@ pub(super) fn command() -> Command {
 /// Becomes runc with the call's own arguments.
 pub(super) fn become_it(call: &Call) -> Result<Infallible, WrapperError> {
     Err(WrapperError::Runc(command().args(&call.arguments).exec()))
+}
+
+/// Takes away the mount that a `runc restore` leaves when it is killed half-way; `runc delete` fails as long as it is there. In any
+/// other state of a container there is none.
+pub(super) fn unmount_leftover(call: &Call, id: &str) {
+    let root = call.root.as_deref().unwrap_or(Path::new("/run/runc"));
+    let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+    // No such mount is the common case.
+    let _ = umount2(&root.join(id).join("criu-root"), flags);
 }
 
 /// Answers `state` of a restored container that is not started yet: CRI-O starts only what is "created".

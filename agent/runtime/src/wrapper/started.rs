@@ -2,50 +2,101 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::WrapperError;
+use crate::cgroup::Freezer;
 use crate::layout::Layout;
-use crate::record::{RecordDir, RecordError};
+use crate::record::{HELD, Held, RecordDir};
+
+/// What a mark says.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    /// The container's record directory.
+    record: PathBuf,
+}
+
+/// The mark of a container whose restore was tried; it stays until the container is deleted.
+fn tried(id: &str) -> String {
+    format!("{id}.tried")
+}
+
+/// Marks a container whose restore begins.
+pub(super) fn begin(layout: &Layout, id: &str, record: &Path) -> Result<(), WrapperError> {
+    let mark = Mark {
+        record: record.to_path_buf(),
+    };
+    Ok(RecordDir::create(layout, &layout.ids_dir())?.write_json(&tried(id), &mark)?)
+}
 
 /// Marks a container as restored: its first `start` has nothing to do.
-pub(super) fn remember(layout: &Layout, id: &str) -> Result<(), WrapperError> {
-    Ok(RecordDir::create(layout, &layout.ids_dir())?.mark(id)?)
+pub(super) fn remember(layout: &Layout, id: &str, record: &Path) -> Result<(), WrapperError> {
+    let mark = Mark {
+        record: record.to_path_buf(),
+    };
+    Ok(RecordDir::create(layout, &layout.ids_dir())?.write_json(id, &mark)?)
 }
 
 /// Whether the container is restored and not started yet.
 pub(super) fn pending(layout: &Layout, id: &str) -> Result<bool, WrapperError> {
-    let Ok(path) = layout.id_file(id) else {
-        return Ok(false);
-    };
-    // The common case first, with one call: not ours.
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        _ => Ok(marked(layout, id)?.is_some()),
-    }
+    Ok(read(layout, id)?.is_some())
 }
 
 /// Whether this is the first `start` of a restored container; the next one is not.
 pub(super) fn first(layout: &Layout, id: &str) -> Result<bool, WrapperError> {
-    if !pending(layout, id)? {
+    let Some((directory, _)) = read(layout, id)? else {
         return Ok(false);
-    }
-    if let Some(directory) = marked(layout, id)? {
-        directory.remove(id)?;
-    }
+    };
+    directory.remove(id)?;
     Ok(true)
 }
 
-/// Removes the mark of a container that goes.
-pub(super) fn forget(layout: &Layout, id: &str) -> Result<(), WrapperError> {
-    first(layout, id).map(drop)
+/// Before a restored container that is still frozen is ended: SIGKILL to all its processes. runc would send it to the first one
+/// only, and thaw; the others would run until the first has taken them along.
+pub(super) fn kill_held(layout: &Layout, id: &str) -> Result<(), WrapperError> {
+    let Some((_, mark)) = read(layout, &tried(id))? else {
+        return Ok(());
+    };
+    // Once the agent has removed the record, the container is an ordinary one.
+    let Some(record) = RecordDir::open(layout, &mark.record)? else {
+        return Ok(());
+    };
+    let Some(held) = record.read_json::<Held>(HELD)? else {
+        return Ok(());
+    };
+    let freezer = Freezer::at(&held.freezer);
+    // A cgroup that is gone has nothing to end.
+    if freezer.is_frozen().unwrap_or(false) {
+        freezer.kill_all()?;
+    }
+    Ok(())
 }
 
-/// The directory of marks, if it is trusted and has this one.
-fn marked(layout: &Layout, id: &str) -> Result<Option<RecordDir>, RecordError> {
+/// Removes the marks of a container that goes.
+pub(super) fn forget(layout: &Layout, id: &str) -> Result<(), WrapperError> {
+    for name in [id.to_owned(), tried(id)] {
+        if let Some((directory, _)) = read(layout, &name)? {
+            directory.remove(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// A mark and its directory, if it is there and trusted.
+fn read(layout: &Layout, name: &str) -> Result<Option<(RecordDir, Mark)>, WrapperError> {
+    let Ok(path) = layout.id_file(name) else {
+        return Ok(None);
+    };
+    // The common case first, with one call: not ours.
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(None);
+    }
     let Some(directory) = RecordDir::open(layout, &layout.ids_dir())? else {
         return Ok(None);
     };
-    Ok(directory.read(id)?.map(|_| directory))
+    Ok(directory.read_json(name)?.map(|mark| (directory, mark)))
 }
 
 #[cfg(test)]
@@ -58,13 +109,19 @@ mod tests {
         fs::create_dir(root.path().join("run")).unwrap();
         let layout = Layout::new(root.path());
         assert!(!first(&layout, "abc").unwrap());
-        remember(&layout, "abc").unwrap();
+        let record = layout.record_dir("uid", "redis").unwrap();
+        begin(&layout, "abc", &record).unwrap();
+        remember(&layout, "abc", &layout.run_dir()).unwrap();
         assert!(pending(&layout, "abc").unwrap());
         assert!(!first(&layout, "other").unwrap());
         assert!(first(&layout, "abc").unwrap());
         assert!(!first(&layout, "abc").unwrap());
-        remember(&layout, "abc").unwrap();
+        remember(&layout, "abc", &layout.run_dir()).unwrap();
+        forget(&layout, "abc").unwrap();
+        first(&layout, "abc").unwrap();
+        kill_held(&layout, "abc").unwrap();
         forget(&layout, "abc").unwrap();
         assert!(!pending(&layout, "abc").unwrap());
+        assert_eq!(fs::read_dir(layout.ids_dir()).unwrap().count(), 0);
     }
 }
