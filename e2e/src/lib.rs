@@ -15,7 +15,10 @@ pub mod command;
 pub mod file_lock;
 pub mod images;
 pub mod init;
+pub mod install;
+pub mod migration;
 pub mod paths;
 pub mod recipes;
+pub mod suite;
 
 pub use cluster::{Cluster, Node};

@@ -8,6 +8,7 @@ mod kubectl;
 mod load;
 mod node;
 mod status;
+mod test;
 mod up;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ enum Subcommands {
     Node(node::Node),
     Load(load::Load),
     Install(install::Install),
+    Test(test::Test),
     #[command(hide = true, name = godwit_e2e::init::SUBCOMMAND)]
     Init(init::Init),
 }
@@ -48,6 +50,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Subcommands::Node(node) => node.run(),
         Subcommands::Load(load) => load.run(),
         Subcommands::Install(install) => install.run(),
+        Subcommands::Test(test) => test.run(),
         Subcommands::Init(init) => init.run(),
     }
 }

@@ -17,9 +17,22 @@ pub const AGENT: &str = "localhost/godwit-agent:dev";
 /// Where the agent's image holds what the agent brings to its node.
 const PAYLOAD: &str = "opt/godwit";
 
+/// Whether the agents are built so that tests can make them fail at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faults {
+    /// As for users: nothing of the kind is in the program.
+    Absent,
+    /// With the agent's feature `fault-injection`.
+    OnDemand,
+}
+
 /// Build the product and write both images; gives the archives of the operator's and the agent's.
-pub fn archives() -> Result<[PathBuf; 2]> {
-    let built = programs::build(&["godwit-operator", "godwit-agent", "godwit-runtime"])?;
+pub fn archives(faults: Faults) -> Result<[PathBuf; 2]> {
+    let features: &[&str] = match faults {
+        Faults::Absent => &[],
+        Faults::OnDemand => &["godwit-agent/fault-injection"],
+    };
+    let built = programs::build_with(&["godwit-operator", "godwit-agent", "godwit-runtime"], features)?;
     let tools = tools()?;
     Ok([operator(&built, &tools)?, agent(&built, tools)?])
 }

@@ -63,6 +63,11 @@ pub fn all() -> Result<Vec<(String, PathBuf)>> {
 
 /// Build all programs of these packages, in release mode, without any shared library; gives the folder they are in.
 pub fn build(packages: &[&str]) -> Result<PathBuf> {
+    build_with(packages, &[])
+}
+
+/// The same with features (`PACKAGE/FEATURE`).
+pub fn build_with(packages: &[&str], features: &[&str]) -> Result<PathBuf> {
     let host = command::output(command::bound("rustc").arg("-vV"))?;
     let target = host
         .lines()
@@ -76,6 +81,9 @@ pub fn build(packages: &[&str]) -> Result<PathBuf> {
         .args(["build", "--release", "--bins", "--target", target]);
     for package in packages {
         cargo.args(["--package", package]);
+    }
+    if !features.is_empty() {
+        cargo.arg("--features").arg(features.join(","));
     }
     run(&mut cargo)?;
     Ok(target_dir()?.join(target).join("release"))

@@ -1,0 +1,14 @@
+//! Whatever goes wrong before the commit, the source runs on.
+
+pub(super) mod agents;
+pub(super) mod fault;
+pub(super) mod subject;
+pub(super) mod traces;
+pub(super) mod witness;
+
+mod steps;
+
+use super::Behaviour;
+
+/// All of them.
+pub const ALL: &[Behaviour] = &[steps::AT_THE_SOURCE, steps::AT_THE_TARGET];

@@ -1,0 +1,31 @@
+//! What Godwit must do, each as a test in a real cluster, run one after the other.
+
+mod behaviour;
+pub mod checks;
+mod diagnostics;
+mod lab;
+mod runner;
+
+pub mod endings;
+pub mod failures;
+pub mod moves;
+pub mod refusals;
+pub mod restarts;
+
+pub use behaviour::Behaviour;
+pub use lab::{Lab, address_of, node_of, workload_container};
+pub use runner::{Tally, in_cluster};
+
+/// Every behaviour, in the order in which they run.
+pub fn all() -> impl Iterator<Item = Behaviour> {
+    [
+        moves::ALL,
+        refusals::ALL,
+        failures::ALL,
+        restarts::ALL,
+        endings::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
