@@ -112,6 +112,7 @@ impl Membership {
     }
 
     /// The hierarchies in which this and `other` are not at the same place.
+    #[must_use]
     pub fn apart_from(&self, other: &Self) -> Self {
         let differs = |place: &&Place| {
             let there = other
