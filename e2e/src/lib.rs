@@ -9,6 +9,7 @@
     reason = "a command-line tool talks to its user"
 )]
 
+pub mod bench;
 pub mod cache;
 pub mod cluster;
 pub mod command;

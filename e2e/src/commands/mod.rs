@@ -1,5 +1,6 @@
 //! One file for each subcommand.
 
+mod bench;
 mod down;
 mod init;
 mod install;
@@ -27,6 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     Up(up::Up),
+    Bench(bench::Bench),
     Down(down::Down),
     Status(status::Status),
     Kubectl(kubectl::Kubectl),
@@ -43,6 +45,7 @@ enum Subcommands {
 pub(crate) fn run() -> Result<ExitCode> {
     match Arguments::parse().command {
         Subcommands::Up(up) => up.run(),
+        Subcommands::Bench(bench) => bench.run(),
         Subcommands::Down(down) => down.run(),
         Subcommands::Status(status) => status.run(),
         Subcommands::Kubectl(kubectl) => kubectl.run(),
