@@ -11,6 +11,8 @@ mod lifetime;
 mod material;
 mod node_name;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -25,8 +25,8 @@ pub use limits::{
 };
 pub use message::{
     Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, Manifest, Message,
-    Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running, Verdict, VerdictAnswer,
-    Welcome,
+    Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running, Verdict,
+    VerdictAnswer, Welcome,
 };
 pub use object::{ObjectError, ObjectId, ObjectKind, ObjectSpec, Pass};
 pub use outgoing::SendError;

@@ -169,8 +169,13 @@ fn check_manifest(
     field(is_uid(&manifest.target_pod_uid), "target_pod_uid")?;
     field(is_subdomain(&manifest.hostname), "hostname")?;
     let addresses = &manifest.addresses;
-    let sound = |it: &PodAddress| is_address(&it.address) && is_subdomain(&it.home_node) && is_address(&it.home_address);
-    field(addresses.len() <= MAX_ADDRESSES && addresses.iter().all(sound), "addresses")?;
+    let sound = |it: &PodAddress| {
+        is_address(&it.address) && is_subdomain(&it.home_node) && is_address(&it.home_address)
+    };
+    field(
+        addresses.len() <= MAX_ADDRESSES && addresses.iter().all(sound),
+        "addresses",
+    )?;
     let containers = &manifest.containers;
     field(
         !containers.is_empty() && containers.len() <= MAX_CONTAINERS,

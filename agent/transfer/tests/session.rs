@@ -393,3 +393,27 @@ fn both_sides_name_the_same_rule() {
         }
     ));
 }
+
+#[test]
+fn a_peer_that_goes_on_after_its_abort_is_found() {
+    let late = || {
+        Pair::frozen(&["redis"])
+            .source
+            .out
+            .send(&Message::ImagesComplete(container("redis")))
+            .unwrap()
+    };
+    let mut pair = Pair::frozen(&["redis"]);
+    pair.source_says(&abort()).unwrap();
+    assert_eq!(
+        pair.target.inb.receive(late()).unwrap_err().reason(),
+        "OutOfOrder"
+    );
+
+    // After both have agreed nothing counts any more, a decision least of all.
+    let mut pair = Pair::prepared(&["redis"]);
+    let decision = Pair::prepared(&["redis"]).source.out.send(&committed()).unwrap();
+    pair.target_says(&abort()).unwrap();
+    pair.source_says(&Message::AbortOk(EMPTY)).unwrap();
+    assert_eq!(pair.target.inb.receive(decision), Ok(Event::Ignored));
+}

@@ -4,4 +4,6 @@
 #[path = "../../tests/support/drive.rs"]
 mod drive;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| drive::drive(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    drive::drive(input);
+});

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use godwit_transfer::{
     Abort, Committed, ContainerEntry, ContainerName, Empty, Event, Frame, Hello, Inbound, Limits, Manifest,
-    Message, PodAddress, ObjectId, ObjectKind, ObjectSpec, Outbound, Party, Pass, Restored, Role, Running, Session,
-    SessionError, Welcome,
+    Message, ObjectId, ObjectKind, ObjectSpec, Outbound, Party, Pass, PodAddress, Restored, Role, Running,
+    Session, SessionError, Welcome,
 };
 
 pub const MIGRATION: &str = "5f0c7c0e-0000-4000-8000-000000000001";
