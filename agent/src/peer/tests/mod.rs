@@ -21,10 +21,10 @@ use authority::Authority;
 /// Deadlines that keep failing tests short.
 fn timing() -> Timing {
     Timing {
-        handshake: Duration::from_secs(2),
+        handshake: Duration::from_secs(3),
         stall: Duration::from_millis(500),
-        ping_after: Duration::from_millis(100),
-        silence: Duration::from_millis(500),
+        ping_after: Duration::from_millis(200),
+        silence: Duration::from_millis(1500),
         ..Timing::default()
     }
 }
