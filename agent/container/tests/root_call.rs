@@ -18,7 +18,7 @@ fn main() -> std::process::ExitCode {
 #[cfg(test)]
 mod cases {
     use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, ExitCode};
+    use std::process::{Child, Command, ExitCode, Stdio};
     use std::time::{Duration, Instant};
 
     use godwit_container::call::{
@@ -91,6 +91,8 @@ mod cases {
     struct Container {
         freezer: Freezer,
         process: Child,
+        /// What the process writes to without pause.
+        written: tempfile::NamedTempFile,
     }
 
     impl Container {
@@ -100,14 +102,24 @@ mod cases {
             let own = all.iter().find(|one| one.has("freezer"))?;
             let directory = own.directory.join(format!("gwt-call-{name}-{}", host.pid));
             std::fs::create_dir(&directory).unwrap();
+            let written = tempfile::NamedTempFile::new().unwrap();
             let script = format!(
-                "echo $$ > {}/cgroup.procs; while :; do :; done",
+                "echo $$ > {}/cgroup.procs; while :; do echo x; done",
                 directory.display()
             );
-            let process = Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+            let mut process = Command::new("/bin/sh");
+            let process = process
+                .args(["-c", &script])
+                .stdout(written.reopen().unwrap())
+                .spawn()
+                .unwrap();
             let freezer = Freezer::at(Version::V1, &directory);
             until("the container", || !freezer.processes().unwrap().is_empty());
-            Some(Self { freezer, process })
+            Some(Self {
+                freezer,
+                process,
+                written,
+            })
         }
     }
 
@@ -147,28 +159,37 @@ mod cases {
         );
     }
 
+    /// A process in namespaces of its own, which stands for the host. It ends with the case.
+    struct Elsewhere(Child);
+
+    impl Drop for Elsewhere {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     fn a_call_runs_in_the_hosts_namespaces(dir: &Path) {
-        let kinds = ["mnt", "uts", "ipc", "cgroup"];
-        let args = ["-m", "-u", "-i", "-C", "sleep", "1000"];
-        let mut other = Command::new("unshare").args(args).spawn().unwrap();
-        let pid = i32::try_from(other.id()).unwrap();
+        // Not the cgroup namespace: what is mounted here shows more than a new one would hold.
+        let kinds = ["mnt", "uts", "ipc"];
+        let mut other = Command::new("unshare");
+        other
+            .args(["-m", "-u", "-i", "sleep", "1000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let other = Elsewhere(other.spawn().unwrap());
+        let pid = i32::try_from(other.0.id()).unwrap();
         let link = |who: &str, kind: &str| std::fs::read_link(format!("/proc/{who}/ns/{kind}")).unwrap();
         until("new namespaces", || {
             kinds
                 .iter()
                 .all(|kind| link(&pid.to_string(), kind) != link("self", kind))
         });
-        let mut call = shell("cd /proc/self/ns; for n in mnt uts ipc cgroup; do readlink $n; done");
+        let mut call = shell("cd /proc/self/ns; for n in mnt uts ipc; do readlink $n; done");
         call.env.insert("PATH".into(), "/bin:/usr/bin".into());
         call.host.pid = pid;
-        let result = run(&call, dir);
+        assert!(run(&call, dir).unwrap().success());
         let wanted: Vec<PathBuf> = kinds.iter().map(|kind| link(&pid.to_string(), kind)).collect();
-        // While the other process still holds its namespaces.
-        let group = OwnGroup::new(&call.host, Parent::Host, GROUP).unwrap();
-        until("the group to be empty", || group.remove_if_empty().unwrap());
-        other.kill().unwrap();
-        other.wait().unwrap();
-        assert!(result.unwrap().success());
         let found: Vec<PathBuf> = stdout_tail(dir).lines().map(PathBuf::from).collect();
         assert_eq!(found, wanted);
     }
@@ -218,6 +239,7 @@ mod cases {
                 "agent".into(),
                 "trace".into(),
                 pid.to_string(),
+                container.written.path().display().to_string(),
             ],
             Duration::from_millis(300),
         );
@@ -225,7 +247,13 @@ mod cases {
         call.group = Parent::Host;
         call.freeze_first = Some(container.freezer.clone());
         let outcome = run(&call, dir).unwrap();
-        assert_eq!(stdout_tail(dir), "holding\n", "{}", stderr_tail(dir));
+        let written = std::fs::metadata(container.written.path()).unwrap().len();
+        assert_eq!(
+            stdout_tail(dir),
+            format!("{written}\n"),
+            "it ran after its tracer: {}",
+            stderr_tail(dir)
+        );
         assert_eq!((outcome.timed_out, outcome.frozen), (true, Some(true)));
         assert_eq!(container.freezer.state().unwrap(), State::Frozen);
         assert!(
@@ -313,7 +341,10 @@ mod cases {
             nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()).unwrap();
             nix::sys::ptrace::interrupt(pid).unwrap();
             nix::sys::wait::waitpid(pid, None).unwrap();
-            println!("holding");
+            println!(
+                "{}",
+                std::fs::metadata(std::env::args().nth(4).unwrap()).unwrap().len()
+            );
             std::thread::sleep(Duration::from_secs(1000));
             return ExitCode::FAILURE;
         }
@@ -362,6 +393,15 @@ mod cases {
             ),
             ("what_cannot_be_run_is_said", what_cannot_be_run_is_said),
         ];
+        // Groups of this run's own: another run at the same time has calls too.
+        let host = Host::own();
+        let before: Vec<PathBuf> = memberships(&host, host.pid)
+            .unwrap()
+            .into_iter()
+            .map(|one| one.directory)
+            .collect();
+        let scratch = OwnGroup::new(&host, Parent::Host, &format!("gwt-run-{}", host.pid)).unwrap();
+        scratch.join(host.pid).unwrap();
         let filter = std::env::args()
             .nth(1)
             .filter(|word| !word.starts_with('-'))
@@ -376,6 +416,12 @@ mod cases {
         let group = OwnGroup::new(&Host::own(), Parent::Host, GROUP).unwrap();
         until("the group of calls to be empty", || {
             group.remove_if_empty().unwrap()
+        });
+        for directory in before {
+            std::fs::write(directory.join("cgroup.procs"), std::process::id().to_string()).unwrap();
+        }
+        until("the group of this run to be empty", || {
+            scratch.remove_if_empty().unwrap()
         });
         if failed == 0 {
             ExitCode::SUCCESS
