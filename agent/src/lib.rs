@@ -15,6 +15,7 @@ pub mod install;
 pub mod journal;
 pub mod kube_side;
 pub mod metrics;
+pub mod netns;
 pub mod node;
 pub mod peer;
 pub mod progress;

@@ -132,6 +132,14 @@ pub fn close_below(end: RawFd) -> Result<(), Errno> {
         .map(drop)
 }
 
+/// Closes 0, 1 and 2, for a copy of a program that has nothing to say and shall not keep the streams of others open.
+pub fn close_streams() {
+    for number in 0..3 {
+        // SAFETY: no Rust value owns the standard streams; writing to them gives an error from now on.
+        unsafe { libc::close(number) };
+    }
+}
+
 /// Puts `fd` in place of descriptor `number`, kept over exec.
 pub fn install(fd: impl AsFd, number: RawFd) -> Result<(), Errno> {
     // SAFETY: the caller says that `number` is to be replaced; dup2 clears close-on-exec of the copy.

@@ -49,6 +49,9 @@ pub enum Waited<'a> {
 }
 
 /// A watch on a directory.
+///
+/// Closing one takes 10 to 80 ms: the kernel waits for a grace period of its notification marks (measured on 6.18). So it is to be dropped
+/// where time does not count, or given to [`Watch::close_elsewhere`].
 #[derive(Debug)]
 pub struct Watch {
     inotify: Inotify,
@@ -70,6 +73,19 @@ impl Watch {
             inotify,
             path: path.to_path_buf(),
         })
+    }
+
+    /// Has a process of its own close the watch, so that neither this call nor the end of this process waits for it. For
+    /// single-threaded programs only.
+    pub fn close_elsewhere(self) {
+        // It ends some time after us, so that its close is the last one.
+        const AFTER: Duration = Duration::from_millis(50);
+        // If there is no process to be had, this one waits.
+        if let Ok(None) = crate::process::fork() {
+            crate::process::close_streams();
+            std::thread::sleep(AFTER);
+            std::process::exit(0);
+        }
     }
 
     /// Waits until one of `names` is in `directory` (the watched one), one of `others` is readable or closed, or `deadline_ms`

@@ -14,7 +14,7 @@ use godwit_network::{
 };
 
 use super::entry::{CarryError, Entry, NodeAt};
-use crate::failure::chain;
+use crate::{failure::chain, netns};
 
 /// An address that a pod uses, and its home.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl CarryKeeper {
     /// Gives a pod that is coming here its addresses, and prepares how they will be routed to it. Nothing reaches it yet.
     pub async fn prepare(&self, newcomer: Newcomer<'_>) -> Result<(), CarryError> {
         let Newcomer { pod_uid, netns, pod_address, from, addresses } = newcomer;
-        let pod = Netns::open(&self.host.path(&netns))?;
+        let pod = netns::open(&self.host, &netns)?;
         let mut entries = Vec::new();
         for Carried { address, home } in addresses {
             carry::add_address(&pod, pod_address, *address).await?;
@@ -140,7 +140,7 @@ impl CarryKeeper {
         let (address, pod_address, at_home) = (entry.address(), entry.pod_address, entry.home == self.me);
         self.flip(entry).await?;
         if at_home {
-            let pod = Netns::open(&self.host.path(netns))?;
+            let pod = netns::open(&self.host, netns)?;
             carry::take_over_home(&pod, pod_address, address).await?;
         }
         Ok(())
@@ -174,7 +174,7 @@ impl CarryKeeper {
         addresses: &[Carried],
         target: &NodeAt,
     ) -> Result<HandOver, CarryError> {
-        let pod = Netns::open(&self.host.path(&netns))?;
+        let pod = netns::open(&self.host, &netns)?;
         let mut entries = Vec::new();
         for Carried { address, home } in addresses {
             let at_home = *home == self.me;
@@ -213,7 +213,7 @@ impl CarryKeeper {
             }
         }
         if let Some((netns, pod_address)) = forwarding {
-            let started = match Netns::open(&self.host.path(&netns)) {
+            let started = match netns::open(&self.host, &netns) {
                 Ok(pod) => carry::start_forwarding(&pod, pod_address).await,
                 Err(error) => Err(error),
             };
@@ -239,7 +239,7 @@ impl CarryKeeper {
         let entry = self.entries().get(&address).cloned();
         let Some(entry) = entry else { return Ok(()) };
         if entry.holder == self.me
-            && let Ok(pod) = Netns::open(&self.host.path(&entry.netns))
+            && let Ok(pod) = netns::open(&self.host, &entry.netns)
         {
             carry::remove_address(&pod, entry.pod_address, address).await?;
         }
@@ -261,7 +261,7 @@ impl CarryKeeper {
     }
 
     pub(super) fn netns_of(&self, entry: &Entry) -> Option<Netns> {
-        Netns::open(&self.host.path(&entry.netns)).ok()
+        netns::open(&self.host, &entry.netns).ok()
     }
 
     /// Writes it down, then does at once what was prepared; the rest follows beside other work.

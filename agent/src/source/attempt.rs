@@ -11,10 +11,7 @@ use godwit_container::{
     discover::discover,
 };
 use godwit_crds::{Plan, SourceState};
-use godwit_network::{
-    Netns,
-    hold::{ActiveHold, Hold, PreparedHold, QueueNumbers},
-};
+use godwit_network::hold::{ActiveHold, Hold, PreparedHold, QueueNumbers};
 use godwit_runtime::record::{self, RecordDir, unix_ms};
 use godwit_transfer::{
     ContainerEntry, Empty, Hello, Manifest, Message, ObjectKind, ObjectSpec, PodAddress, Role,
@@ -35,6 +32,7 @@ use crate::{
     failure::{AtStep, Failure},
     files,
     journal::{Journal, SourceEntry},
+    netns,
     node::Node,
     peer::{self, Receiver, Sender},
     progress::Progress,
@@ -123,7 +121,7 @@ impl Attempt {
                 let message = format!("container {} does not run; a pod moves only while all its containers do", wanted.name);
                 return Err(Failure::new(step, "ContainerNotRunning", message));
             };
-            containers.push(self.container(left.swap_remove(position))?);
+            containers.push(self.container(left.swap_remove(position)).await?);
         }
         Ok(SourcePod {
             hostname: spec.hostname.unwrap_or_else(|| self.pod_name.clone()),
@@ -134,13 +132,19 @@ impl Attempt {
         })
     }
 
-    fn container(&self, on_node: godwit_container::discover::ContainerOnNode) -> Result<SourceContainer, Failure> {
+    async fn container(&self, on_node: godwit_container::discover::ContainerOnNode) -> Result<SourceContainer, Failure> {
         let step = SourceStep::Discover;
         let (agent, node) = (&self.node.layout, &self.node.layout_on_node);
         let name = &on_node.name;
         let image_dir = agent.image_dir(&self.migration_uid, name).at(step)?;
         let gate_dir = agent.gate_dir(&self.migration_uid, name).at(step)?;
         let call_dir = agent.gate_dir(&self.migration_uid, &format!("{name}.call")).at(step)?;
+        // containerd before 2.2 names the image only by a reference, which may be a name.
+        let named = if on_node.image_id.is_empty() { &on_node.image_ref } else { &on_node.image_id };
+        let image_id = self.node.cri.image_id(named).await.at(step)?.ok_or_else(|| {
+            let message = format!("container {name}: the container runtime does not know its image {named} any more");
+            Failure::new(step, "ImageUnknown", message)
+        })?;
         for directory in [&image_dir, &gate_dir] {
             RecordDir::create(agent, directory).at(step)?;
         }
@@ -148,6 +152,7 @@ impl Attempt {
             freezer: Freezer::of_pid(&self.node.host, on_node.pid).at(step)?,
             image_dir_on_node: node.image_dir(&self.migration_uid, name).at(step)?,
             gate_dir_on_node: node.gate_dir(&self.migration_uid, name).at(step)?,
+            image_id,
             image_dir,
             gate_dir,
             call_dir,
@@ -172,7 +177,7 @@ impl Attempt {
         };
         let entries = pod.containers.iter().map(|container| ContainerEntry {
             name: container.name().to_owned(),
-            image_id: container.on_node.image_id.clone(),
+            image_id: container.image_id.clone(),
             runtime: container.on_node.runtime_type.clone(),
         });
         let manifest = Manifest {
@@ -191,7 +196,7 @@ impl Attempt {
     async fn prepare_hold(&mut self, pod: &SourcePod) -> Result<(), Failure> {
         let step = SourceStep::PrepareHold;
         self.journal.append(SourceEntry::HoldPrepared { netns: pod.netns.clone() }).at(step)?;
-        let netns = Netns::open(&self.node.seen(&pod.netns)).at(step)?;
+        let netns = netns::open(&self.node.host, &pod.netns).at(step)?;
         self.prepared_hold = Some(Hold::prepare(netns, QueueNumbers::default()).await.at(step)?);
         let uid = &self.plan.source_pod_uid;
         let surveyed = self.node.carry.survey(uid, pod.netns.clone(), pod.own_address, &pod.addresses, &self.target_at()?).await;

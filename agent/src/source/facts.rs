@@ -26,6 +26,8 @@ pub struct SourcePod {
 pub struct SourceContainer {
     /// Where it is on the node.
     pub on_node: ContainerOnNode,
+    /// Its image by the digest of its configuration, which is the same on every node.
+    pub image_id: String,
     /// What freezes it.
     pub freezer: Freezer,
     /// Where CRIU writes its images, as the agent sees it.

@@ -4,10 +4,7 @@
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use godwit_crds::{PodMigration, SourceState, TargetState};
-use godwit_network::{
-    Netns,
-    hold::{self, ActiveHold},
-};
+use godwit_network::hold::{self, ActiveHold};
 use godwit_transfer::{Committed, Empty, Event, Message};
 use tokio::{sync::watch, time::Instant};
 
@@ -17,6 +14,7 @@ use crate::{
     failure::{AtStep, Failure, chain},
     journal::{Journal, SourceEntry},
     metrics::{Metrics, ResultLabel, RoleLabel},
+    netns,
     node::Node,
     peer::{Receiver, Sender},
     step::SourceStep,
@@ -117,7 +115,7 @@ impl<'a> Settling<'a> {
     /// A restarted agent has lost the queue that held the packets; the rule that drops output may be lost with it.
     async fn silence(&self) {
         let (None, Some(netns)) = (&self.hold, &self.netns) else { return };
-        let silenced = match Netns::open(&self.node.seen(netns)) {
+        let silenced = match netns::open(&self.node.host, netns) {
             Ok(netns) => hold::silence_again(&netns).await,
             Err(error) => Err(error),
         };

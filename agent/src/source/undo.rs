@@ -3,16 +3,14 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use godwit_container::call::reattach;
-use godwit_network::{
-    Netns,
-    hold::{self, ActiveHold},
-};
+use godwit_network::hold::{self, ActiveHold};
 use godwit_runtime::record::{self, RecordDir};
 use tokio::{task, time::timeout};
 
 use crate::{
     failure::chain,
     journal::{SourceEntry, Undo, undo_source},
+    netns,
     node::Node,
 };
 
@@ -40,7 +38,7 @@ pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Op
                 {
                     tracing::warn!(error = chain(&error), "held packets could not be let through");
                 }
-                unhold(&node.seen(&netns)).await;
+                unhold(node, &netns).await;
             }
             Undo::Thaw { freezer } => {
                 for _ in 0..TRIES {
@@ -83,15 +81,11 @@ async fn end_checkpoint(container: &str, call: &Path, gate: &Path, frozen: bool)
     }
 }
 
-async fn unhold(netns: &Path) {
+async fn unhold(node: &Node, on_node: &Path) {
     for _ in 0..TRIES {
-        if !netns.exists() {
-            return;
-        }
-        let removed = match Netns::open(netns) {
-            Ok(netns) => hold::remove_all(&netns).await,
-            Err(error) => Err(error),
-        };
+        // A namespace that is gone has taken its rules along.
+        let Ok(netns) = netns::open(&node.host, on_node) else { return };
+        let removed = hold::remove_all(&netns).await;
         match removed {
             Ok(()) => return,
             Err(error) => tracing::warn!(error = chain(&error), "the hold could not be removed"),

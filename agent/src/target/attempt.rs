@@ -86,8 +86,8 @@ impl Attempt {
             return refuse("WrongRuntimeHandler", message);
         }
         for container in &manifest.containers {
-            let present = self.node.cri.image_present(&container.image_id).await.at(TargetStep::Accept)?;
-            if !present {
+            let present = self.node.cri.image_id(&container.image_id).await.at(TargetStep::Accept)?;
+            if present.is_none() {
                 let message = format!(
                     "container {}: this node does not have image {}, which the source runs; does the tag name another image by now?",
                     container.name, container.image_id

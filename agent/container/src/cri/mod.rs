@@ -229,12 +229,12 @@ impl Cri {
         Ok(status.and_then(|status| status.network).and_then(|network| network.ip.parse().ok()))
     }
 
-    /// Whether the node has an image, by its id or digest.
-    pub async fn image_present(&self, image: &str) -> Result<bool, CriError> {
+    /// The id of an image, given its id, digest or name; none if the node does not have it.
+    pub async fn image_id(&self, image: &str) -> Result<Option<String>, CriError> {
         let request = ImageStatusRequest { image: Some(ImageSpec { image: image.to_owned() }) };
         let answer: ImageStatusResponse =
             self.call("ImageStatus", "/runtime.v1.ImageService/ImageStatus", request).await?;
-        Ok(answer.image.is_some())
+        Ok(answer.image.map(|image| image.id))
     }
 
     async fn call<Q, A>(&self, name: &'static str, path: &'static str, request: Q) -> Result<A, CriError>

@@ -20,6 +20,7 @@ use crate::packet::{self, Packet};
 use crate::process::{self, Process};
 use crate::record::{self, HELD, RecordDir, STAGES, Stage, Waiting, unix_ms, unix_us};
 use crate::rpc::{self, Kind};
+use crate::watch::Watch;
 
 /// How long CRIU may take to give up a dump in good order.
 const GIVE_UP_MS: u64 = 10_000;
@@ -36,6 +37,8 @@ pub(super) struct Session {
     hold: bool,
     deadline_ms: u64,
     directory: Option<RecordDir>,
+    /// Kept only to be closed late.
+    watch: Option<Watch>,
     /// Copies of runc's descriptors under runc's numbers.
     mirrored: Vec<OwnedFd>,
     stages: Vec<Stage>,
@@ -87,6 +90,7 @@ impl Session {
             hold,
             deadline_ms,
             directory: None,
+            watch: None,
             mirrored: Vec::new(),
             stages,
             task: Task::Other,
@@ -201,20 +205,24 @@ impl Session {
             self.deadline_ms,
         );
         self.directory = Some(directory);
-        if let Err(error) = passed {
-            let refusal = Packet {
-                bytes: rpc::refusal(kind, &record::chain(&error)),
-                descriptors: Vec::new(),
-            };
-            // CRIU has not been asked yet: a container to dump is left alone, of one to restore there are but its cgroups.
-            if kind == Kind::Dump {
-                self.task = Task::Other;
+        let error = match passed {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                self.stage("go");
+                return Ok(());
             }
-            let _ = send(&self.runc, &refusal);
-            return Err(error);
+            Err(error) => error,
+        };
+        let refusal = Packet {
+            bytes: rpc::refusal(kind, &record::chain(&error)),
+            descriptors: Vec::new(),
+        };
+        // CRIU has not been asked yet: a container to dump is left alone, of one to restore there are but its cgroups.
+        if kind == Kind::Dump {
+            self.task = Task::Other;
         }
-        self.stage("go");
-        Ok(())
+        let _ = send(&self.runc, &refusal);
+        Err(error)
     }
 
     /// From here on the relay is a child of this process, which only waits for it. Both hold the sockets, so if the relay is

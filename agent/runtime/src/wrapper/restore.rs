@@ -80,6 +80,10 @@ fn held(layout: &Layout, call: &Call, create: &Create, directory: &RecordDir) ->
         )?;
         Ok(())
     });
+    if verified.is_ok() {
+        watch.close_elsewhere();
+        return Ok(());
+    }
     verified.inspect_err(|_| {
         clear(call, create, directory);
         let _ = started::forget(layout, &create.id);
