@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 /// Pause between an answer and the next request.
 const PACE: Duration = Duration::from_millis(1);
 /// An answer that takes longer than this never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a client has seen since it was last asked. Times are microseconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]

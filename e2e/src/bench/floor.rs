@@ -78,9 +78,7 @@ impl<'a> Floor<'a> {
                 redis::IMAGE
             ))?;
         }
-        self.sh(&format!(
-            "ip link add gwtbench type dummy && ip link set gwtbench up && ip address add {CLIENT}/32 dev gwtbench"
-        ))?;
+        self.sh(&format!("ip address add {CLIENT}/32 dev lo"))?;
         self.network(0)?;
         self.bundle(0)?;
         self.sh(&format!("ip route replace {}", route(0)))?;
@@ -220,9 +218,10 @@ impl<'a> Floor<'a> {
     fn clear(&mut self) {
         self.client = None;
         let cleared = self.sh(&format!(
-            "for state in {ROOT}/runc/*/; do [ -d \"$state\" ] && runc --root {ROOT}/runc delete --force $(basename $state); done
+            "set +e
+             for state in {ROOT}/runc/*/; do [ -d \"$state\" ] && runc --root {ROOT}/runc delete --force $(basename $state); done
              for name in $(ip netns list | grep -o '^{NAME}-[0-9]*'); do ip netns delete $name; done
-             ip link delete gwtbench 2>/dev/null
+             ip address delete {CLIENT}/32 dev lo 2>/dev/null
              for side in 0 1; do
                  mountpoint -q {ROOT}/rootfs$side && ctr --namespace k8s.io images unmount --rm {ROOT}/rootfs$side
              done

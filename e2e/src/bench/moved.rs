@@ -143,7 +143,7 @@ impl<'a> Moved<'a> {
         };
         let target = status.plan.as_ref().and_then(|plan| plan.target_pod_name.clone());
         self.pod = target.context("the migration names no target pod")?;
-        self.at = to.to_owned();
+        to.clone_into(&mut self.at);
         Ok(MovedRun {
             gap_us: seen.gap_us,
             parts: parts(&freeze)?,
