@@ -1,6 +1,28 @@
-//! What is refused, with a clear reason and the source untouched.
+//! What cannot be moved is refused within seconds, by name, and nothing is touched.
+
+mod agents_rights;
+mod destinations;
+mod images;
+mod pods;
+mod refusal;
+mod rivals;
+mod specs;
+mod time_out;
 
 use super::Behaviour;
 
 /// All of them.
-pub const ALL: &[Behaviour] = &[];
+pub const ALL: &[Behaviour] = &[
+    pods::NONE,
+    pods::NOT_RUNNING,
+    pods::UNSUPPORTED,
+    destinations::UNUSABLE,
+    destinations::WITHOUT_AGENT,
+    rivals::SECOND,
+    images::ABSENT,
+    images::DIFFERENT,
+    specs::BAD,
+    specs::CHANGED,
+    time_out::TOO_SHORT,
+    agents_rights::CONFINED,
+];

@@ -1,0 +1,77 @@
+//! What the API server itself refuses.
+
+use anyhow::{Result, bail, ensure};
+use godwit_crds::PodMigration;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::migration::PATIENCE;
+use crate::suite::{Behaviour, Lab};
+
+pub(super) const BAD: Behaviour =
+    Behaviour::new("a spec that makes no sense is refused by the API server", |lab| Box::pin(bad(lab)));
+pub(super) const CHANGED: Behaviour =
+    Behaviour::new("a spec cannot be changed but for cancel", |lab| Box::pin(changed(lab)));
+
+async fn bad(lab: &Lab) -> Result<()> {
+    let cases: [(Value, &str); 9] = [
+        (
+            json!({"podName": "p", "target": {"nodeName": "n2", "nodeSelector": {"disk": "ssd"}}}),
+            "exactly one of nodeName and nodeSelector",
+        ),
+        (json!({"podName": "p", "target": {}}), "exactly one of nodeName and nodeSelector"),
+        (json!({"podName": "p", "timeout": "0s"}), "timeout must be above zero"),
+        (json!({"podName": "p", "timeout": "soon"}), "spec.timeout"),
+        (json!({"podName": "p", "timeout": "-5s"}), "spec.timeout"),
+        (json!({"podName": ""}), "spec.podName"),
+        (json!({"podName": "../p"}), "spec.podName"),
+        (json!({}), "podName"),
+        (json!({"podName": "p", "target": {"nodeSelector": {}}}), "nodeSelector"),
+    ];
+    for (spec, words) in cases {
+        refused(create(lab, &spec).await.map(drop), words)?;
+    }
+    Ok(())
+}
+
+async fn changed(lab: &Lab) -> Result<()> {
+    let made = create(lab, &json!({"podName": "nobody", "target": {"nodeName": "n2"}, "timeout": "20s"})).await?;
+    let name = made.metadata.name.unwrap_or_default();
+    crate::migration::Migration::existing(&lab.client(), lab.namespace(), &name).ended(PATIENCE).await?;
+    let migrations = lab.api::<PodMigration>();
+    let change = async |spec: Value| {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        migrations.patch(&name, &PatchParams::default(), &patch).await
+    };
+    for (spec, words) in [
+        (json!({"podName": "another"}), "podName is immutable"),
+        (json!({"target": {"nodeName": "n3"}}), "target is immutable"),
+        (json!({"target": null}), "target is immutable"),
+        (json!({"timeout": "30s"}), "timeout is immutable"),
+    ] {
+        refused(change(spec).await.map(drop), words)?;
+    }
+    let cancelled = change(json!({"cancel": true})).await?;
+    ensure!(cancelled.spec.cancel, "cancel was not set");
+    refused(change(json!({"cancel": false})).await.map(drop), "cancel cannot be taken back")
+}
+
+/// Without our types, which would not let some of these through.
+async fn create(lab: &Lab, spec: &Value) -> Result<DynamicObject, kube::Error> {
+    let kind = ApiResource::erase::<PodMigration>(&());
+    let object = serde_json::from_value(json!({
+        "apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"generateName": "bad-"}, "spec": spec,
+    }))
+    .map_err(kube::Error::SerdeError)?;
+    let api: Api<DynamicObject> = Api::namespaced_with(lab.client(), lab.namespace(), &kind);
+    api.create(&PostParams::default(), &object).await
+}
+
+fn refused(result: Result<(), kube::Error>, words: &str) -> Result<()> {
+    match result {
+        Err(kube::Error::Api(status)) if status.message.contains(words) => Ok(()),
+        Err(error) => bail!("refused, but not with `{words}`: {error}"),
+        Ok(()) => bail!("the API server took what it should refuse with `{words}`"),
+    }
+}
