@@ -1,6 +1,9 @@
-//! What a migrated pod is afterwards: an ordinary pod.
+//! What comes after a migration, and without Godwit.
+
+mod agents_away;
+mod cold_restart;
 
 use super::Behaviour;
 
 /// All of them.
-pub const ALL: &[Behaviour] = &[];
+pub const ALL: &[Behaviour] = &[cold_restart::ORDINARY, agents_away::PODS_START];

@@ -6,9 +6,25 @@ pub(super) mod subject;
 pub(super) mod traces;
 pub(super) mod witness;
 
+mod called_off;
+mod dump;
+mod link;
+mod memory;
+mod parked;
+mod restore;
 mod steps;
 
 use super::Behaviour;
 
 /// All of them.
-pub const ALL: &[Behaviour] = &[steps::AT_THE_SOURCE, steps::AT_THE_TARGET];
+pub const ALL: &[Behaviour] = &[
+    steps::AT_THE_SOURCE,
+    steps::AT_THE_TARGET,
+    called_off::CANCELLED,
+    called_off::DELETED,
+    parked::KILLED,
+    restore::KILLED,
+    dump::REFUSED_BY_CRIU,
+    memory::FULL,
+    link::CUT,
+];

@@ -1,0 +1,44 @@
+//! A restore that dies half-way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::subject::Subject;
+use super::traces::Traces;
+use crate::migration::{PATIENCE, told};
+use crate::suite::{Behaviour, Lab};
+
+pub(super) const KILLED: Behaviour =
+    Behaviour::new("a restore that is killed half-way leaves the source running", |lab| Box::pin(killed(lab)));
+
+async fn killed(lab: &Lab) -> Result<()> {
+    let before = Traces::now(lab).await?;
+    let mut subject = Subject::start(lab, "subject", "n1").await?;
+    let migration = subject.departs().await?;
+    // The relay is called criu too, and all of them belong to this one restore.
+    let end = Instant::now() + PATIENCE;
+    let node = lab.cluster().node("n2")?;
+    loop {
+        let found = node.pids_of("criu");
+        if !found.is_empty() {
+            for pid in found {
+                kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            }
+            break;
+        }
+        if Instant::now() > end {
+            bail!("no restore was ever seen on n2: {}", told(&migration.status().await?));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let status = subject.stays(&migration).await?;
+    println!("        {}", told(&status));
+    let step = status.source.as_ref().and_then(|report| report.step.clone()).context("no step")?;
+    ensure!(!step.is_empty(), "no step: {}", told(&status));
+    before.no_more(lab).await?;
+    subject.moves().await.context("the next one")?;
+    subject.end().await
+}
