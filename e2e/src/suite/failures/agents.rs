@@ -17,19 +17,6 @@ pub const NAMESPACE: &str = "godwit";
 /// How long a killed part may take to be back.
 const BACK: Duration = Duration::from_secs(90);
 
-/// Ends the agent of a node as by `kill -9`.
-pub fn kill_agent(lab: &Lab, node: &str) -> Result<()> {
-    let node = lab.cluster().node(node)?;
-    // The same program also supervises runtime calls; those are not the agent.
-    let agents: Vec<i32> = node
-        .pids_of("godwit-agent")
-        .into_iter()
-        .filter(|&pid| runs(pid, "run"))
-        .collect();
-    ensure!(!agents.is_empty(), "no agent runs on {}", node.name());
-    end(&agents)
-}
-
 /// Ends every operator, the standby ones too, as by `kill -9`.
 pub fn kill_operators(lab: &Lab) -> Result<()> {
     let found: Vec<i32> = lab
@@ -105,12 +92,6 @@ pub fn is_ready(pod: &Pod) -> bool {
     conditions
         .into_iter()
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// Whether the process was started with this word as its first argument.
-fn runs(pid: i32, word: &str) -> bool {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|&byte| byte == 0).nth(1) == Some(word.as_bytes())
 }
 
 fn end(pids: &[i32]) -> Result<()> {
