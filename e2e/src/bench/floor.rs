@@ -167,20 +167,22 @@ impl<'a> Floor<'a> {
 
     /// A network namespace with the server's address, whose end of connections is never told to anybody.
     fn network(&self, generation: u32) -> Result<()> {
-        let (name, link) = (namespace(generation), link(generation));
+        let (file, link) = (namespace(generation), link(generation));
         let ours = "02:67:77:74:00:01";
         let its = "02:67:77:74:00:02";
+        // Not `ip netns add`: that mounts over /run/netns, and containerd could not remove its own there any more.
         self.sh(&format!(
-            "ip netns add {name}
-             ip link add {link} address {ours} type veth peer name eth0 address {its} netns {name}
-             ip -n {name} address add {SERVER}/24 dev eth0
-             ip -n {name} link set lo up
-             ip -n {name} link set eth0 up
-             ip -n {name} neighbour replace {CLIENT} lladdr {ours} dev eth0 nud permanent
+            "touch {file}
+             unshare --net={file} true
+             ip link add {link} address {ours} type veth peer name eth0 address {its} netns {file}
              ip link set {link} up
              ip neighbour replace {SERVER} lladdr {its} dev {link} nud permanent
              echo 0 > /proc/sys/net/ipv4/conf/{link}/rp_filter
-             nsenter --net=/run/netns/{name} sh -ec '
+             nsenter --net={file} sh -ec '
+                 ip address add {SERVER}/24 dev eth0
+                 ip link set lo up
+                 ip link set eth0 up
+                 ip neighbour replace {CLIENT} lladdr {ours} dev eth0 nud permanent
                  # The clocks of the two namespaces are one; what the frozen socket says late must not make the new one look old.
                  echo 0 > /proc/sys/net/ipv4/tcp_timestamps
                  iptables --wait --append OUTPUT --protocol tcp --tcp-flags RST RST --jump DROP
@@ -195,7 +197,7 @@ impl<'a> Floor<'a> {
         config["linux"]["cgroupsPath"] = json!(format!("/{NAME}/{}", container(generation)));
         config["linux"]["namespaces"] = json!([
             {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
-            {"type": "network", "path": format!("/run/netns/{}", namespace(generation))},
+            {"type": "network", "path": namespace(generation)},
         ]);
         let dir = self.node.path(&bundle(generation));
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
@@ -205,10 +207,10 @@ impl<'a> Floor<'a> {
 
     /// Ends the frozen container of a past generation, with its network.
     fn forget(&self, generation: u32) -> Result<()> {
+        let file = namespace(generation);
         self.sh(&format!(
-            "runc --root {ROOT}/runc delete --force {}; ip netns delete {}; rm -r {}",
+            "runc --root {ROOT}/runc delete --force {}; umount {file}; rm -r {file} {}",
             container(generation),
-            namespace(generation),
             bundle(generation)
         ))?;
         Ok(())
@@ -220,7 +222,8 @@ impl<'a> Floor<'a> {
         let cleared = self.sh(&format!(
             "set +e
              for state in {ROOT}/runc/*/; do [ -d \"$state\" ] && runc --root {ROOT}/runc delete --force $(basename $state); done
-             for name in $(ip netns list | grep -o '^{NAME}-[0-9]*'); do ip netns delete $name; done
+             for file in {ROOT}/network*; do [ -e $file ] && umount $file; done
+             for link in $(ip -o link | grep -o 'gwtb[0-9]*' | sort -u); do ip link delete $link; done
              ip address delete {CLIENT}/32 dev lo 2>/dev/null
              for side in 0 1; do
                  mountpoint -q {ROOT}/rootfs$side && ctr --namespace k8s.io images unmount --rm {ROOT}/rootfs$side
@@ -258,7 +261,7 @@ fn container(generation: u32) -> String {
 }
 
 fn namespace(generation: u32) -> String {
-    format!("{NAME}-{generation}")
+    format!("{ROOT}/network{generation}")
 }
 
 fn link(generation: u32) -> String {

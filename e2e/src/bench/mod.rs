@@ -114,10 +114,10 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
             table.add_us(&format!("– {name}"), *us);
         }
         if let Some(dump) = run.traced.dump {
-            table.add_us("– CRIU: dump (frozen)", dump.frozen_us);
+            table.add_us("– in CRIU: dump, tasks stand still", dump.frozen_us);
         }
         if let Some(restore) = run.traced.restore {
-            table.add_us("– CRIU: restore", restore.restore_us);
+            table.add_us("– in CRIU: restore", restore.restore_us);
         }
         table.add_us("whole migration, ms", run.whole_us);
     }
@@ -126,8 +126,8 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
     table.add_us("– `runc pause`", floor.pause_us);
     table.add_us("– `runc checkpoint`", floor.checkpoint_us);
     table.add_us("– `runc restore`", floor.restore_us);
-    table.add_us("– CRIU: dump (frozen)", floor.dump.frozen_us);
-    table.add_us("– CRIU: restore", floor.restore.restore_us);
+    table.add_us("– floor in CRIU: dump, tasks stand still", floor.dump.frozen_us);
+    table.add_us("– floor in CRIU: restore", floor.restore.restore_us);
     table.add_us("floor: client gap, ms", floor.gap_us);
     if let Some(run) = moved {
         table.add("freeze ÷ floor to the first answer", 2, ratio(run.freeze_us, floor.answered_us));
