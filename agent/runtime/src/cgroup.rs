@@ -143,11 +143,29 @@ impl Membership {
         Ok(())
     }
 
-    /// Removes the cgroups, where they are empty.
-    pub fn remove(&self) {
-        for directory in self.places.iter().filter_map(|place| place.directory.as_deref()) {
-            // Those in use, and the root, stay.
-            let _ = fs::remove_dir(directory);
+    /// Removes the cgroups; waits up to `limit` for those that are not empty yet. Whether all are gone.
+    pub fn remove(&self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        loop {
+            let directories = self.places.iter().filter_map(|place| place.directory.as_deref());
+            let left = directories
+                .filter(|directory| fs::remove_dir(directory).is_err() && directory.exists())
+                .count();
+            if left == 0 || Instant::now() >= end {
+                return left == 0;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Only the hierarchy that [`Self::freezer`] is in.
+    #[must_use]
+    pub fn freezing_only(&self) -> Self {
+        let freezer = self.freezer();
+        let is_freezer =
+            |place: &&Place| freezer.as_ref().map(Freezer::directory) == place.directory.as_deref();
+        Self {
+            places: self.places.iter().filter(is_freezer).cloned().collect(),
         }
     }
 

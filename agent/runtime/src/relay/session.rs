@@ -348,11 +348,18 @@ impl Session {
         Ok(())
     }
 
+    /// Ends CRIU and waits until it is gone, for two seconds at most.
     fn kill_criu(&self) -> Result<(), RelayError> {
-        self.criu.kill().map_err(|source| RelayError::System {
+        let killed = self.criu.kill().map_err(|source| RelayError::System {
             action: "end CRIU",
             source,
-        })
+        });
+        killed?;
+        let mut polled = [PollFd::new(self.criu.as_fd(), PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(Duration::from_secs(2)).unwrap_or(PollTimeout::MAX);
+        // If it does not go its cgroups stay; there is nothing more to do about it here.
+        let _ = poll(&mut polled, limit);
+        Ok(())
     }
 
     /// runc is gone in the middle of a dump. CRIU gives up in good order, its code out of the tasks and the freezer as it was, if
