@@ -1,9 +1,10 @@
 //! A failure at each step before the commit leaves the source running, and says which step it was.
 
 use anyhow::{Context, Result, ensure};
+use godwit_crds::MigrationPhase;
 
 use super::fault;
-use super::subject::Subject;
+use super::subject::{AMPLE, Subject};
 use super::traces::Traces;
 use crate::migration::told;
 use crate::suite::{Behaviour, Lab};
@@ -53,7 +54,7 @@ async fn each(lab: &Lab, side: &str, steps: &[&str]) -> Result<()> {
     let mut subject = Subject::start(lab, "subject", "n1").await?;
     let mut wrong = Vec::new();
     for step in steps {
-        match one(&subject, side, step, &before).await {
+        match one(&mut subject, side, step, &before).await {
             Ok(()) => println!("        {side}.{step}: rolled back"),
             Err(error) => {
                 println!("        {side}.{step}: {error:#}");
@@ -69,17 +70,23 @@ async fn each(lab: &Lab, side: &str, steps: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn one(subject: &Subject<'_>, side: &str, step: &str, before: &Traces) -> Result<()> {
-    let cluster = subject.lab.cluster();
+async fn one(subject: &mut Subject<'_>, side: &str, step: &str, before: &Traces) -> Result<()> {
+    let cluster = subject.lab.cluster().clone();
     let node = if side == "source" {
         subject.node.clone()
     } else {
         subject.destination()
     };
-    fault::ask(cluster, &node, &format!("{side}.{step}=fail"))?;
+    fault::ask(&cluster, &node, &format!("{side}.{step}=fail"))?;
     let migration = subject.departs().await?;
-    let status = subject.stays(&migration).await;
-    fault::met(cluster, &node)?;
+    let status = match migration.ended(AMPLE).await?.status {
+        Some(status) if status.phase == MigrationPhase::Succeeded => {
+            subject.arrives(&migration).await?;
+            Err(anyhow::anyhow!("the pod moved all the same"))
+        }
+        _ => subject.stays(&migration).await,
+    };
+    fault::met(&cluster, &node)?;
     let status = status?;
     let source = status
         .source
