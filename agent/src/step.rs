@@ -44,14 +44,14 @@ pub enum TargetStep {
     Accept,
     /// Making the records by which the runtime knows the containers.
     MakeRecords,
+    /// Adding the source's addresses to the pod.
+    PrepareAddress,
     /// Ending the parking.
     EndParking,
     /// Waiting for a container to reach the runtime.
     AwaitParked,
     /// Writing the files that came ahead.
     ApplyFiles,
-    /// Adding the source's addresses to the pod.
-    PrepareAddress,
     /// Receiving images and changes.
     Receive,
     /// Restoring a container and holding it.

@@ -1,13 +1,18 @@
 //! One container in the freeze: its gate is opened, CRIU dumps it, its images travel.
 
+use std::time::Duration;
+
 use futures::future::try_join;
 use godwit_container::{
     call::{Outcome, RunningCall, stderr_tail},
     images::log,
 };
-use godwit_runtime::record::{self, RecordDir};
+use godwit_runtime::record::{self, RecordDir, Stage};
 use godwit_transfer::{ContainerName, Message};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{facts::SourceContainer, images::send_images};
 use crate::{
@@ -18,16 +23,27 @@ use crate::{
 
 /// CRIU's log of a dump, in its work directory, which is the gate's.
 const DUMP_LOG: &str = "dump.log";
+/// The relay's last stage of a dump that succeeded.
+const DONE: &str = "done";
+/// How often the relay's stages are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Dumps a frozen container and sends its images; gives when the dump was over.
 pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &RunningCall) -> Result<Instant, Failure> {
     let step = SourceStep::Dump;
-    RecordDir::open_handed(&container.gate_dir).at(step)?.mark(record::GO).at(step)?;
+    let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
+    gate.mark(record::GO).at(step)?;
     let (dumped, watching) = watch::channel(false);
     let dumping = async {
-        let outcome = call.wait().await.at(step)?;
-        if !outcome.success() {
-            return Err(failed(step, container, call, &outcome));
+        // CRIU's word is enough: after it runc only ends, which would cost the freeze another ten milliseconds.
+        tokio::select! {
+            () = criu_is_done(&gate) => {}
+            outcome = call.wait() => {
+                let outcome = outcome.at(step)?;
+                if !outcome.success() {
+                    return Err(failed(step, container, call, &outcome));
+                }
+            }
         }
         dumped.send_replace(true);
         Ok(Instant::now())
@@ -36,6 +52,19 @@ pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &Ru
     let (over, ()) = try_join(dumping, sending).await?;
     sender.send(Message::ImagesComplete(ContainerName::new(container.name()))).await.at(step)?;
     Ok(over)
+}
+
+/// Returns when the relay has passed on CRIU's word that the dump succeeded; never, if it fails.
+async fn criu_is_done(gate: &RecordDir) {
+    loop {
+        if let Ok(Some(stages)) = gate.read_json::<Vec<Stage>>(record::STAGES) {
+            if stages.last().is_some_and(|stage| stage.name == DONE) {
+                return;
+            }
+            std::future::pending::<()>().await;
+        }
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// What a runtime call that did not succeed means, in CRIU's own words where it has any.

@@ -49,6 +49,8 @@ pub(super) struct HeldContainer {
 impl Restoring<'_> {
     /// Restores and holds every container, in the order of their start.
     pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Vec<HeldContainer>, Failure> {
+        self.progress.enter(TargetStep::PrepareAddress).await?;
+        self.prepare_addresses().await?;
         wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
         self.progress.enter(TargetStep::EndParking).await?;
         end_parking(self.node, self.pod_uid, self.deadline).await.at(TargetStep::EndParking)?;
@@ -69,10 +71,6 @@ impl Restoring<'_> {
         let name = &container.name;
         self.progress.enter(TargetStep::AwaitParked).await?;
         let parked = container.parked(self.deadline).await.map_err(|error| of(TargetStep::AwaitParked, &error))?;
-        if first {
-            self.progress.enter(TargetStep::PrepareAddress).await?;
-            self.prepare_addresses().await?;
-        }
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
         wait(news, step, |news| news.spawn_ready).await?;
@@ -112,6 +110,9 @@ impl Restoring<'_> {
     }
 
     /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet.
+    ///
+    /// Before the parking ends: once a `create` is parked, the pod's shim holds its lock, and containerd answers no
+    /// question about the pod's processes (each waits for `io.containerd.timeout.task.state`, 2 s; four of them cost 8 s).
     async fn prepare_addresses(&mut self) -> Result<(), Failure> {
         let step = TargetStep::PrepareAddress;
         let pod = discover(&self.node.cri, &self.node.host, self.pod_uid).await.at(step)?;
