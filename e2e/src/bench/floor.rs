@@ -165,6 +165,15 @@ impl<'a> Floor<'a> {
         Ok(run)
     }
 
+    /// Copies CRIU's logs of the last move into `dir`.
+    pub fn keep(&self, dir: &Path) -> Result<()> {
+        for name in ["dump.log", "restore.log"] {
+            let from = self.node.path(&format!("{ROOT}/work/{name}"));
+            std::fs::copy(&from, dir.join(format!("floor-{name}"))).with_context(|| format!("read {}", from.display()))?;
+        }
+        Ok(())
+    }
+
     /// A network namespace with the server's address, whose end of connections is never told to anybody.
     fn network(&self, generation: u32) -> Result<()> {
         let (file, link) = (namespace(generation), link(generation));

@@ -72,12 +72,19 @@ fn measure(
     let mut table = Table::default();
     for number in 0..WARM_UP + settings.runs {
         let to = usize::from(number % 2 == 0);
-        let of_godwit = moved.as_mut().map(|moved| moved.run(&nodes[to])).transpose()?;
-        let of_floor = floor.run()?;
+        let pair = (|| {
+            let of_godwit = moved.as_mut().map(|moved| moved.run(&nodes[to])).transpose()?;
+            Ok::<_, anyhow::Error>((of_godwit, floor.run()?))
+        })();
+        let (of_godwit, of_floor) = pair.inspect_err(|_| {
+            eprintln!("what was measured until it failed:\n\n{}", table.markdown());
+        })?;
         let counts = number >= WARM_UP;
         eprintln!("{}", line(number, counts, settings.runs, of_godwit.as_ref(), &of_floor));
         if let (Some(run), Some(dir)) = (&of_godwit, &settings.keep) {
-            keep(run, &dir.join(number.to_string()))?;
+            let dir = dir.join(number.to_string());
+            keep(run, &dir)?;
+            floor.keep(&dir)?;
         }
         if counts {
             enter(&mut table, of_godwit.as_ref(), &of_floor);
