@@ -30,6 +30,11 @@ pub fn archive() -> Result<PathBuf> {
             owner: 0,
         },
     ];
+    // For a pod to change: what a writable layer says about the image below it must move too.
+    entries.extend(["usr/share", "usr/share/lower", "usr/share/lower/hidden"].map(Entry::dir));
+    for name in ["hidden/old", "file", "kept", "grown"] {
+        entries.push(Entry::text(&format!("usr/share/lower/{name}"), "of the image\n"));
+    }
     entries.extend(redis::busybox(&tree)?);
     let tools = layer::ensure("tools", &entries)?;
     let mut entries = Vec::new();

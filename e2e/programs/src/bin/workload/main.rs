@@ -1,0 +1,61 @@
+//! What runs in the pods of the tests: each part checks itself all the time, and tells over TCP what it found.
+//!
+//! `workload serve [PORT [MEBIBYTES]]`: answers each line that a client sends: `incr` with the next number, `sum` with
+//! a checksum of its memory, anything else with `?`.
+//!
+//! `workload client ADDRESS [SECONDS]`: sends `incr` on one connection all the time; at the end it prints how many
+//! answers came, whether each was the next number, and the longest wait for one, in microseconds.
+//!
+//! `workload load PORT NAME=ADDRESS…`: one connection to each Redis at ADDRESS, each with INCR all the time; see [`load`].
+//!
+//! `workload zoo PORT`, `workload shm PORT`, `workload files PORT DIR`: see [`zoo`], [`shm`] and [`files`].
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a container prints is its log"
+)]
+
+mod board;
+mod client;
+mod control;
+mod files;
+mod load;
+mod serve;
+mod shm;
+mod zoo;
+
+use std::process::ExitCode;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["serve", rest @ ..] => serve::serve(rest),
+        ["client", address, rest @ ..] => client::client(address, rest),
+        ["load", port, targets @ ..] => port_of(port).and_then(|port| load::load(port, targets)),
+        ["zoo", port] => port_of(port).and_then(zoo::zoo),
+        ["shm", port] => port_of(port).and_then(shm::shm),
+        ["files", port, dir] => port_of(port).and_then(|port| files::files(port, dir)),
+        _ => Err("call it: workload serve|client|load|zoo|shm|files …".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("workload: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn port_of(word: &str) -> Result<u16, Failure> {
+    word.parse().map_err(|_| format!("{word} is no port").into())
+}
+
+fn number(words: &[&str], place: usize, default: u64) -> Result<u64, Failure> {
+    words.get(place).map_or(Ok(default), |word| {
+        word.parse().map_err(|_| format!("{word} is no number").into())
+    })
+}
