@@ -111,18 +111,18 @@ impl Membership {
             .collect()
     }
 
-    /// The hierarchies in which this and `other` are not at the same place.
+    /// Only the hierarchies in which `other` is neither at the same place nor below it.
     #[must_use]
     pub fn apart_from(&self, other: &Self) -> Self {
-        let differs = |place: &&Place| {
+        let apart = |place: &&Place| {
             let there = other
                 .places
                 .iter()
                 .find(|other| other.controllers == place.controllers);
-            there.is_none_or(|there| there.path != place.path)
+            there.is_none_or(|there| !Path::new(&there.path).starts_with(&place.path))
         };
         Self {
-            places: self.places.iter().filter(differs).cloned().collect(),
+            places: self.places.iter().filter(apart).cloned().collect(),
         }
     }
 
@@ -143,18 +143,23 @@ impl Membership {
         Ok(())
     }
 
-    /// Removes the cgroups; waits up to `limit` for those that are not empty yet. Whether all are gone.
-    pub fn remove(&self, limit: Duration) -> bool {
+    /// Ends every process in one of these cgroups and removes them; within `limit`, whether all are gone.
+    pub fn end_all(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         loop {
-            let directories = self.places.iter().filter_map(|place| place.directory.as_deref());
-            let left = directories
-                .filter(|directory| fs::remove_dir(directory).is_err() && directory.exists())
-                .count();
+            let mut left = 0;
+            for directory in self.places.iter().filter_map(|place| place.directory.as_deref()) {
+                // What cannot be read is tried again.
+                let pids = pids_below(directory).unwrap_or_default();
+                kill(&pids);
+                if !pids.is_empty() || (fs::remove_dir(directory).is_err() && directory.exists()) {
+                    left += 1;
+                }
+            }
             if left == 0 || Instant::now() >= end {
                 return left == 0;
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -276,6 +281,11 @@ impl Freezer {
         }
     }
 
+    /// Whether there is but one hierarchy (v2).
+    pub fn is_unified(&self) -> bool {
+        self.version == Version::V2
+    }
+
     /// The cgroup's directory.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -338,39 +348,14 @@ impl Freezer {
 
     /// The PIDs in this cgroup and those below it.
     pub fn pids(&self) -> Result<Vec<i32>, CgroupError> {
-        let mut pids = Vec::new();
-        let mut left = vec![self.directory.clone()];
-        while let Some(directory) = left.pop() {
-            let text = match read(&directory.join("cgroup.procs")) {
-                Ok(text) => text,
-                Err(CgroupError::Io { source, .. }) if is_gone(&source) => continue,
-                Err(error) => return Err(error),
-            };
-            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-            let Ok(entries) = fs::read_dir(&directory) else {
-                continue;
-            };
-            left.extend(
-                entries
-                    .flatten()
-                    .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-                    .map(|e| e.path()),
-            );
-        }
-        Ok(pids)
+        pids_below(&self.directory)
     }
 
     /// Sends SIGKILL to every process of the cgroup. On a frozen one that is all of them for good: none can fork, and when it is
     /// thawed each ends before it runs another instruction. Gives their number.
     pub fn kill_all(&self) -> Result<usize, CgroupError> {
         let pids = self.pids()?;
-        for pid in pids.iter().filter(|pid| **pid > 0) {
-            // One that has ended meanwhile is what is wanted.
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(*pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        }
+        kill(&pids);
         Ok(pids.len())
     }
 
@@ -403,6 +388,42 @@ impl Freezer {
             }
             thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+/// The PIDs in a cgroup and those below it; one that is gone has none.
+fn pids_below(directory: &Path) -> Result<Vec<i32>, CgroupError> {
+    let mut pids = Vec::new();
+    let mut left = vec![directory.to_path_buf()];
+    while let Some(directory) = left.pop() {
+        let text = match read(&directory.join("cgroup.procs")) {
+            Ok(text) => text,
+            Err(CgroupError::Io { source, .. }) if is_gone(&source) => continue,
+            Err(error) => return Err(error),
+        };
+        pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        left.extend(
+            entries
+                .flatten()
+                .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+                .map(|e| e.path()),
+        );
+    }
+    Ok(pids)
+}
+
+/// Sends SIGKILL to processes. PID 0, which stands for one of another PID namespace, and this process are left out.
+fn kill(pids: &[i32]) {
+    let me = nix::unistd::getpid().as_raw();
+    for pid in pids.iter().filter(|pid| **pid > 0 && **pid != me) {
+        // One that has ended meanwhile is what is wanted.
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(*pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
     }
 }
 

@@ -35,6 +35,34 @@ impl Held {
         Ok(Self { freezer, own })
     }
 
+    /// Before the gate: moves this process, if runc has caught it too, back to where runc is; and on v1 CRIU to the freezer cgroup that
+    /// runc is in, because frozen together with the tasks CRIU would hang for ever. A move takes up to 10 ms, so it is not left for the
+    /// freeze. In v1's other hierarchies CRIU stays where runc has put it: its tasks are born there, which is how [`Self::end`] finds
+    /// those not moved yet, and their own moves cost nothing (moving CRIU out of all made a restore longer by a third).
+    pub(super) fn leave(&self, criu_pid: i32, home: &Membership) -> Result<(), RelayError> {
+        let me = nix::unistd::getpid().as_raw();
+        home.take(me, &Membership::of(me)?)?;
+        if self.freezer.is_unified() {
+            Ok(())
+        } else {
+            Self::leave_freezer(criu_pid, home)
+        }
+    }
+
+    /// At pre-resume: moves CRIU out on v2, where tasks born elsewhere could not be told from others.
+    pub(super) fn leave_late(&self, criu_pid: i32, home: &Membership) -> Result<(), RelayError> {
+        if self.freezer.is_unified() {
+            Self::leave_freezer(criu_pid, home)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn leave_freezer(criu_pid: i32, home: &Membership) -> Result<(), RelayError> {
+        let there = Membership::of(criu_pid)?;
+        Ok(home.freezing_only().take(criu_pid, &there)?)
+    }
+
     /// Freezes the container; gives its cgroups as seen at its first process.
     pub(super) fn freeze(&self, criu_pid: i32, init_pid: i32) -> Result<Vec<String>, RelayError> {
         let path = || self.freezer.directory().to_path_buf();
@@ -57,8 +85,9 @@ impl Held {
     /// Ends whatever there is of the container, without letting it run, and removes its cgroups.
     pub(super) fn end(&self) -> Result<(), RelayError> {
         self.freezer.end_all(END_LIMIT)?;
-        // CRIU's helpers end a moment after it. Kubelet removes what is left together with the pod's cgroup.
-        self.own.remove(Duration::from_secs(1));
+        // On v1 CRIU's helpers, and tasks that it has not moved yet, are in the other hierarchies only. Kubelet removes what should be
+        // left after the limit together with the pod's cgroup.
+        self.own.end_all(END_LIMIT);
         Ok(())
     }
 
@@ -72,15 +101,4 @@ impl Held {
     pub(super) fn freezer(&self) -> &Freezer {
         &self.freezer
     }
-}
-
-/// Moves this process, if runc has caught it too, back to where runc is, and CRIU to the freezer cgroup that runc is in: frozen together
-/// with the tasks CRIU would hang for ever. Done before the gate, because a move takes up to 10 ms when other tasks of the container fork. In the
-/// other hierarchies of v1 CRIU stays where runc has put it: its tasks are born there, so that their own moves cost nothing (moving
-/// CRIU out of all made a restore longer by a third). On v2 there is but one hierarchy.
-pub(super) fn leave(criu_pid: i32, home: &Membership) -> Result<(), RelayError> {
-    home.freezing_only().take(criu_pid, &Membership::of(criu_pid)?)?;
-    let me = nix::unistd::getpid().as_raw();
-    home.take(me, &Membership::of(me)?)?;
-    Ok(())
 }

@@ -10,11 +10,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe};
 
 use super::RelayError;
 use super::gate;
-use super::hold::{self, Held};
+use super::hold::Held;
 use crate::cgroup::{Freezer, Membership};
 use crate::packet::{self, Packet};
 use crate::process::{self, Process};
@@ -39,6 +39,8 @@ pub(super) struct Session {
     directory: Option<RecordDir>,
     /// Kept only to be closed late.
     watch: Option<Watch>,
+    /// Tells the guard that CRIU is done.
+    tell_guard: Option<OwnedFd>,
     /// Copies of runc's descriptors under runc's numbers.
     mirrored: Vec<OwnedFd>,
     stages: Vec<Stage>,
@@ -91,6 +93,7 @@ impl Session {
             deadline_ms,
             directory: None,
             watch: None,
+            tell_guard: None,
             mirrored: Vec::new(),
             stages,
             task: Task::Other,
@@ -166,7 +169,7 @@ impl Session {
             Kind::Restore => {
                 self.stage("request");
                 let held = Held::find(self.criu.pid(), &self.home)?;
-                hold::leave(self.criu.pid(), &self.home)?;
+                held.leave(self.criu.pid(), &self.home)?;
                 self.stage("moved");
                 self.task = Task::Restore { held, frozen: false };
                 self.gate(Kind::Restore)?;
@@ -178,12 +181,13 @@ impl Session {
 
     /// Waits at the gate; if it stays closed runc gets a refusal.
     fn gate(&mut self, kind: Kind) -> Result<(), RelayError> {
-        if let Some(worker) = process::fork().map_err(|source| RelayError::System {
-            action: "fork",
-            source,
-        })? {
-            self.guard(worker);
+        let failed = |action| move |source| RelayError::System { action, source };
+        let (told, tell) = pipe().map_err(failed("make a pipe"))?;
+        if let Some(worker) = process::fork().map_err(failed("fork"))? {
+            drop(tell);
+            self.guard(worker, &told);
         }
+        self.tell_guard = Some(tell);
         self.stage("waiting");
         let freezer = match &self.task {
             Task::Dump { freezer } => freezer.as_ref(),
@@ -227,7 +231,7 @@ impl Session {
 
     /// From here on the relay is a child of this process, which only waits for it. Both hold the sockets, so if the relay is
     /// killed CRIU stands still at its next notification, and the guard clears up in the right order. Never returns.
-    fn guard(&mut self, worker: i32) -> ! {
+    fn guard(&mut self, worker: i32, told: &OwnedFd) -> ! {
         let status = loop {
             match waitpid(Pid::from_raw(worker), None) {
                 Err(Errno::EINTR) => {}
@@ -236,6 +240,10 @@ impl Session {
         };
         if let Ok(WaitStatus::Exited(_, code)) = status {
             std::process::exit(code);
+        }
+        if nix::unistd::read(told, &mut [0]).is_ok_and(|length| length > 0) {
+            // CRIU was done: what it has restored is runc's by now, and held.
+            std::process::exit(0);
         }
         if let Ok(directory) = RecordDir::open_handed(&self.gate) {
             let _ = directory.write_json(record::RELAY_FAILED, &RelayError::RelayGone.failed());
@@ -264,6 +272,10 @@ impl Session {
                 }
                 self.stage("done");
                 self.write_stages();
+                if let Some(guard) = &self.tell_guard {
+                    // Without a guard there is nobody to tell.
+                    let _ = nix::unistd::write(guard, b"d");
+                }
                 send(&self.runc, packet)?;
                 self.task = Task::Done;
                 return Ok(());
@@ -286,6 +298,7 @@ impl Session {
             return Ok(());
         };
         let init_pid = self.init_pid.ok_or(RelayError::NotHeld)?;
+        held.leave_late(self.criu.pid(), &self.home)?;
         let cgroups = held.freeze(self.criu.pid(), init_pid)?;
         *frozen = true;
         let freezer = held.freezer().directory().to_path_buf();
