@@ -21,5 +21,6 @@ pub mod migration;
 pub mod paths;
 pub mod recipes;
 pub mod suite;
+pub mod traffic;
 
 pub use cluster::{Cluster, Node};

@@ -1,8 +1,24 @@
 //! What moves, and arrives whole.
 
+mod containers;
+mod files;
+mod placement;
+mod programs;
 mod redis;
+mod snapshot;
+mod twenty;
 
 use super::Behaviour;
 
 /// All of them.
-pub const ALL: &[Behaviour] = &[redis::BEHAVIOUR];
+pub const ALL: &[Behaviour] = &[
+    redis::BEHAVIOUR,
+    twenty::BEHAVIOUR,
+    containers::BEHAVIOUR,
+    programs::ZOO,
+    programs::ZOO_OF_A_USER,
+    programs::SHARED_MEMORY,
+    files::BEHAVIOUR,
+    placement::SCHEDULER,
+    placement::SELECTOR,
+];
