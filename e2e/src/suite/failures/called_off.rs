@@ -11,21 +11,41 @@ use super::traces::Traces;
 use crate::migration::{Migration, PATIENCE, told};
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const CANCELLED: Behaviour =
-    Behaviour::new("a migration can be cancelled in each phase before the commit", |lab| Box::pin(cancelled(lab)))
-        .within(Duration::from_mins(8));
-pub(super) const DELETED: Behaviour =
-    Behaviour::new("a migration can be deleted in each phase before the commit", |lab| Box::pin(deleted(lab)))
-        .within(Duration::from_mins(8));
+pub(super) const CANCELLED: Behaviour = Behaviour::new(
+    "a migration can be cancelled in each phase before the commit",
+    |lab| Box::pin(cancelled(lab)),
+)
+.within(Duration::from_mins(8));
+pub(super) const DELETED: Behaviour = Behaviour::new(
+    "a migration can be deleted in each phase before the commit",
+    |lab| Box::pin(deleted(lab)),
+)
+.within(Duration::from_mins(8));
 
 /// Where it is held up meanwhile: node, fault, and the phase to be seen first. Nothing holds it up in the first.
 const MOMENTS: [(&str, Option<(&str, &str)>, MigrationPhase); 6] = [
     ("at once", None, MigrationPhase::Pending),
     ("while preparing", None, MigrationPhase::Preparing),
-    ("while copying", Some(("n1", "source.CopyFiles=hang:20")), MigrationPhase::Copying),
-    ("in the freeze", Some(("n1", "source.Dump=hang:20")), MigrationPhase::Switching),
-    ("in the restore", Some(("n2", "target.Restore=hang:20")), MigrationPhase::Switching),
-    ("just before the commit", Some(("n1", "source.AwaitPrepared=hang:20")), MigrationPhase::Switching),
+    (
+        "while copying",
+        Some(("n1", "source.CopyFiles=hang:20")),
+        MigrationPhase::Copying,
+    ),
+    (
+        "in the freeze",
+        Some(("n1", "source.Dump=hang:20")),
+        MigrationPhase::Switching,
+    ),
+    (
+        "in the restore",
+        Some(("n2", "target.Restore=hang:20")),
+        MigrationPhase::Switching,
+    ),
+    (
+        "just before the commit",
+        Some(("n1", "source.AwaitPrepared=hang:20")),
+        MigrationPhase::Switching,
+    ),
 ];
 
 async fn cancelled(lab: &Lab) -> Result<()> {
@@ -37,7 +57,11 @@ async fn cancelled(lab: &Lab) -> Result<()> {
         let status = subject.stays(&migration).await.context(moment)?;
         took_back(lab, hold)?;
         println!("        cancelled {moment}: {}", told(&status));
-        ensure!(status.reason.as_deref() == Some("Cancelled"), "{moment}: another reason: {}", told(&status));
+        ensure!(
+            status.reason.as_deref() == Some("Cancelled"),
+            "{moment}: another reason: {}",
+            told(&status)
+        );
         before.no_more(lab).await.context(moment)?;
     }
     subject.moves().await.context("after all that")?;
@@ -60,7 +84,10 @@ async fn deleted(lab: &Lab) -> Result<()> {
         took_back(lab, hold)?;
         subject.untouched().await.context(moment)?;
         let pods = lab.pods().list(&kube::api::ListParams::default()).await?;
-        ensure!(pods.items.len() == 1, "{moment}: a pod is left besides the source");
+        ensure!(
+            pods.items.len() == 1,
+            "{moment}: a pod is left besides the source"
+        );
         before.no_more(lab).await.context(moment)?;
         println!("        deleted {moment}: the source runs on");
     }
@@ -78,7 +105,9 @@ async fn held(subject: &Subject<'_>, hold: Option<(&str, &str)>, phase: Migratio
         Some((node, _)) => fault::reached(subject.lab, node).await?,
         None if phase != MigrationPhase::Pending => {
             let what = format!("in {phase:?} or later");
-            migration.until(&what, PATIENCE, |status| status.plan.is_some()).await?;
+            migration
+                .until(&what, PATIENCE, |status| status.plan.is_some())
+                .await?;
         }
         None => {}
     }

@@ -11,8 +11,10 @@ use super::traces::Traces;
 use crate::migration::{PATIENCE, told};
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const KILLED: Behaviour =
-    Behaviour::new("a restore that is killed half-way leaves the source running", |lab| Box::pin(killed(lab)));
+pub(super) const KILLED: Behaviour = Behaviour::new(
+    "a restore that is killed half-way leaves the source running",
+    |lab| Box::pin(killed(lab)),
+);
 
 async fn killed(lab: &Lab) -> Result<()> {
     let before = Traces::now(lab).await?;
@@ -30,13 +32,20 @@ async fn killed(lab: &Lab) -> Result<()> {
             break;
         }
         if Instant::now() > end {
-            bail!("no restore was ever seen on n2: {}", told(&migration.status().await?));
+            bail!(
+                "no restore was ever seen on n2: {}",
+                told(&migration.status().await?)
+            );
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let status = subject.stays(&migration).await?;
     println!("        {}", told(&status));
-    let step = status.source.as_ref().and_then(|report| report.step.clone()).context("no step")?;
+    let step = status
+        .source
+        .as_ref()
+        .and_then(|report| report.step.clone())
+        .context("no step")?;
     ensure!(!step.is_empty(), "no step: {}", told(&status));
     before.no_more(lab).await?;
     subject.moves().await.context("the next one")?;

@@ -50,11 +50,10 @@ pub(super) const AT_THE_TARGET: Behaviour = Behaviour::new(
 .within(std::time::Duration::from_mins(15));
 
 async fn each(lab: &Lab, side: &str, steps: &[&str]) -> Result<()> {
-    let before = Traces::now(lab).await?;
     let mut subject = Subject::start(lab, "subject", "n1").await?;
     let mut wrong = Vec::new();
     for step in steps {
-        match one(&mut subject, side, step, &before).await {
+        match one(&mut subject, side, step).await {
             Ok(()) => println!("        {side}.{step}: rolled back"),
             Err(error) => {
                 println!("        {side}.{step}: {error:#}");
@@ -70,8 +69,9 @@ async fn each(lab: &Lab, side: &str, steps: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn one(subject: &mut Subject<'_>, side: &str, step: &str, before: &Traces) -> Result<()> {
+async fn one(subject: &mut Subject<'_>, side: &str, step: &str) -> Result<()> {
     let cluster = subject.lab.cluster().clone();
+    let before = Traces::now(subject.lab).await?;
     let node = if side == "source" {
         subject.node.clone()
     } else {
