@@ -48,6 +48,14 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
     Ok(())
 }
 
+/// Load the images of the tests' pods: nodes have those of the time of their start.
+pub fn test_images(cluster: &Cluster) -> Result<()> {
+    for archive in images::for_tests()? {
+        cluster.load(&archive)?;
+    }
+    Ok(())
+}
+
 /// Both.
 pub fn everything(cluster: &Cluster, faults: Faults) -> Result<()> {
     let archives = load_images(cluster, faults)?;

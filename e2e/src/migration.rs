@@ -1,5 +1,6 @@
 //! Making `PodMigration`s and watching what becomes of them.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -168,14 +169,11 @@ pub fn told(status: &PodMigrationStatus) -> String {
     }
     if let Some(source) = &status.source {
         let words = [&source.step, &source.reason, &source.message];
-        text.push_str(&format!(" [source {:?} {}]", source.state, joined(&words)));
+        let _ = write!(text, " [source {:?} {}]", source.state, joined(&words));
     }
     if let Some(target) = &status.target {
-        text.push_str(&format!(
-            " [target {:?} {}]",
-            target.state,
-            joined(&[&target.reason, &target.message])
-        ));
+        let words = [&target.reason, &target.message];
+        let _ = write!(text, " [target {:?} {}]", target.state, joined(&words));
     }
     text
 }

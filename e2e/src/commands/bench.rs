@@ -24,10 +24,19 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let settings =
-            Settings { runs: self.runs, mebibytes: self.size, floor_only: self.floor_only, keep: self.keep };
+        let settings = Settings {
+            runs: self.runs,
+            mebibytes: self.size,
+            floor_only: self.floor_only,
+            keep: self.keep,
+        };
         let table = bench::run(&settings)?;
-        println!("`cargo e2e bench --runs {} --size {}`\n\n{}", settings.runs, settings.mebibytes, table.markdown());
+        println!(
+            "`cargo e2e bench --runs {} --size {}`\n\n{}",
+            settings.runs,
+            settings.mebibytes,
+            table.markdown()
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,7 @@
 //! One file for each subcommand.
 
 mod bench;
+mod demo;
 mod down;
 mod init;
 mod install;
@@ -29,6 +30,7 @@ struct Arguments {
 enum Subcommands {
     Up(up::Up),
     Bench(bench::Bench),
+    Demo(demo::Demo),
     Down(down::Down),
     Status(status::Status),
     Kubectl(kubectl::Kubectl),
@@ -46,6 +48,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     match Arguments::parse().command {
         Subcommands::Up(up) => up.run(),
         Subcommands::Bench(bench) => bench.run(),
+        Subcommands::Demo(demo) => demo.run(),
         Subcommands::Down(down) => down.run(),
         Subcommands::Status(status) => status.run(),
         Subcommands::Kubectl(kubectl) => kubectl.run(),

@@ -66,6 +66,7 @@ impl Test {
 
     fn in_cluster(&self, chosen: &[Behaviour]) -> Result<Tally> {
         let cluster = Cluster::ensure(3)?;
+        install::test_images(&cluster)?;
         if !self.no_install {
             install::everything(&cluster, Faults::OnDemand)?;
         }

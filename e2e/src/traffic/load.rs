@@ -70,7 +70,7 @@ impl Load {
 
     /// Wait until every connection has had at least 20 more answers.
     pub async fn progress(&self, lab: &Lab) -> Result<()> {
-        let patience = std::time::Duration::from_secs(60);
+        let patience = std::time::Duration::from_mins(1);
         let mut before: Option<Vec<u64>> = None;
         let mut seen = Vec::new();
         let done = lab

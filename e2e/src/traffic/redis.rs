@@ -48,7 +48,7 @@ impl Redis {
             let host = address.to_string();
             let words = ["redis-cli", "-e", "-h", &host, "eval", script, "0", &first, &last];
             let answer = lab
-                .on_node(node_of(pod)?, &words, Duration::from_secs(60))
+                .on_node(node_of(pod)?, &words, Duration::from_mins(1))
                 .await
                 .context("ask Redis")?;
             answers.push_str(answer.trim());

@@ -87,15 +87,12 @@ fn rounds(text: &str) -> Result<Vec<(String, u64)>> {
     let mut all = Vec::new();
     let mut name = String::new();
     for word in found.split(' ') {
-        match word.split_once('=') {
-            Some((end, number)) => {
-                all.push((format!("{name}{end}"), number.parse()?));
-                name.clear();
-            }
-            None => {
-                name.push_str(word);
-                name.push(' ');
-            }
+        if let Some((end, number)) = word.split_once('=') {
+            all.push((format!("{name}{end}"), number.parse()?));
+            name.clear();
+        } else {
+            name.push_str(word);
+            name.push(' ');
         }
     }
     Ok(all)

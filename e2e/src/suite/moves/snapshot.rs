@@ -1,6 +1,7 @@
 //! What is on the nodes: taken before and after, it must be the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -86,10 +87,10 @@ fn differences(before: &Snapshot, after: &Snapshot) -> String {
         let nothing = BTreeSet::new();
         let is = after.get(what).unwrap_or(&nothing);
         for line in is.difference(was) {
-            text.push_str(&format!("\n    new among {what}: {line}"));
+            let _ = write!(text, "\n    new among {what}: {line}");
         }
         for line in was.difference(is) {
-            text.push_str(&format!("\n    gone from {what}: {line}"));
+            let _ = write!(text, "\n    gone from {what}: {line}");
         }
     }
     text
