@@ -56,12 +56,16 @@ impl Connection {
     pub fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(stream) })
+        Ok(Self {
+            reader: BufReader::new(stream),
+        })
     }
 
     /// One command, its answer being one line.
     pub fn ask(&mut self, command: &str) -> Result<String> {
-        self.reader.get_mut().write_all(format!("{command}\r\n").as_bytes())?;
+        self.reader
+            .get_mut()
+            .write_all(format!("{command}\r\n").as_bytes())?;
         let mut line = String::new();
         if self.reader.read_line(&mut line)? == 0 {
             bail!("Redis closed the connection");
@@ -78,8 +82,11 @@ impl Connection {
             let unit = format!("{number:08x}");
             let body = unit.repeat((1 << 20) / unit.len());
             let key = format!("k{number}");
-            let request =
-                format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{body}", key.len(), body.len());
+            let request = format!(
+                "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{body}",
+                key.len(),
+                body.len()
+            );
             let answer = self.ask(&request)?;
             if answer != "+OK" {
                 bail!("Redis answers `{answer}` to SET");
@@ -95,7 +102,10 @@ impl Client {
         let shared = Arc::new(Shared::default());
         let its = Arc::clone(&shared);
         let thread = std::thread::spawn(move || work(&mut connection, &its));
-        Self { shared, thread: Some(thread) }
+        Self {
+            shared,
+            thread: Some(thread),
+        }
     }
 
     /// Begin to ask, and to count from nothing.
@@ -166,7 +176,10 @@ fn work(connection: &mut Connection, shared: &Shared) -> Result<()> {
         }
         let answer = connection.ask("INCR counter")?;
         let now = now_us();
-        let value: u64 = answer.trim_start_matches(':').parse().with_context(|| format!("`{answer}`"))?;
+        let value: u64 = answer
+            .trim_start_matches(':')
+            .parse()
+            .with_context(|| format!("`{answer}`"))?;
         expected += 1;
         if value != expected {
             bail!("INCR number {expected} was answered with {value}: requests were lost or repeated");

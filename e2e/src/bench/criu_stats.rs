@@ -29,14 +29,21 @@ pub struct CriuRestore {
 pub fn dump(bytes: &[u8]) -> Option<CriuDump> {
     let fields = entry(bytes, 1)?;
     let field = |number| fields.get(&number).copied().unwrap_or(0);
-    Some(CriuDump { frozen_us: field(2), memdump_us: field(3), memwrite_us: field(4) })
+    Some(CriuDump {
+        frozen_us: field(2),
+        memdump_us: field(3),
+        memwrite_us: field(4),
+    })
 }
 
 /// Reads `stats-restore`; `None` if it is no such file.
 pub fn restore(bytes: &[u8]) -> Option<CriuRestore> {
     let fields = entry(bytes, 2)?;
     let field = |number| fields.get(&number).copied().unwrap_or(0);
-    Some(CriuRestore { forking_us: field(3), restore_us: field(4) })
+    Some(CriuRestore {
+        forking_us: field(3),
+        restore_us: field(4),
+    })
 }
 
 fn entry(bytes: &[u8], wanted: u64) -> Option<BTreeMap<u64, u64>> {
@@ -89,7 +96,14 @@ mod tests {
         let mut bytes = vec![0; 8];
         bytes.extend(u32::try_from(message.len()).unwrap().to_le_bytes());
         bytes.extend(message);
-        assert_eq!(dump(&bytes), Some(CriuDump { frozen_us: 300, memdump_us: 7, memwrite_us: 9 }));
+        assert_eq!(
+            dump(&bytes),
+            Some(CriuDump {
+                frozen_us: 300,
+                memdump_us: 7,
+                memwrite_us: 9
+            })
+        );
         assert_eq!(restore(&bytes), None);
         for length in 0..bytes.len() {
             assert_eq!(dump(&bytes[..length]), None, "cut at {length}");

@@ -59,14 +59,20 @@ impl Table {
 
     /// The series of that name.
     pub fn series(&self, name: &str) -> Option<&Series> {
-        self.0.iter().find(|(known, _, _)| known == name).map(|(_, _, series)| series)
+        self.0
+            .iter()
+            .find(|(known, _, _)| known == name)
+            .map(|(_, _, series)| series)
     }
 
     /// The table as Markdown.
     pub fn markdown(&self) -> String {
-        let mut text = "| | median | p99 | min | max | runs |\n| --- | ---: | ---: | ---: | ---: | ---: |\n".to_owned();
+        let mut text =
+            "| | median | p99 | min | max | runs |\n| --- | ---: | ---: | ---: | ---: | ---: |\n".to_owned();
         for (name, decimals, series) in &self.0 {
-            let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.decimals$}"));
+            let shown = |value: Option<f64>| {
+                value.map_or_else(|| "–".to_owned(), |value| format!("{value:.decimals$}"))
+            };
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
@@ -104,7 +110,13 @@ mod tests {
         table.add_us("gap, ms", 1_500);
         table.add_us("gap, ms", 2_500);
         table.add("ratio", 2, 1.0);
-        assert!(table.markdown().contains("| gap, ms | 2.0 | 2.5 | 1.5 | 2.5 | 2 |"), "{}", table.markdown());
+        assert!(
+            table
+                .markdown()
+                .contains("| gap, ms | 2.0 | 2.5 | 1.5 | 2.5 | 2 |"),
+            "{}",
+            table.markdown()
+        );
         assert!(table.markdown().contains("| ratio | 1.00 |"));
     }
 }

@@ -64,7 +64,12 @@ impl<'a> Floor<'a> {
             "no {CRIU}/criu on {}: Godwit's agent is not installed (`cargo e2e install`)",
             node.name()
         );
-        let mut floor = Self { node, config, generation: 0, client: None };
+        let mut floor = Self {
+            node,
+            config,
+            generation: 0,
+            client: None,
+        };
         floor.clear();
         floor.begin(mebibytes)?;
         Ok(floor)
@@ -97,8 +102,9 @@ impl<'a> Floor<'a> {
         let address = SocketAddr::from((SERVER, 6379));
         let mut tries = 0;
         let stream = loop {
-            let connected =
-                self.node.in_network(|| Ok(TcpStream::connect_timeout(&address, Duration::from_secs(2))?));
+            let connected = self
+                .node
+                .in_network(|| Ok(TcpStream::connect_timeout(&address, Duration::from_secs(2))?));
             match connected {
                 Ok(stream) => break stream,
                 Err(error) if tries == 50 => return Err(error).context("connect to the Redis of the floor"),
@@ -130,7 +136,10 @@ impl<'a> Floor<'a> {
             .env("WORK", &work)
             .env("ROUTE", &route(to))
             .env("RUNC_ROOT", &format!("{ROOT}/runc"))
-            .env("PATH", &format!("{CRIU}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+            .env(
+                "PATH",
+                &format!("{CRIU}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            )
             .env("CRIU_CONFIG_FILE", &format!("{CRIU}/godwit.conf"))
             .output()?;
         if !output.status.success() {
@@ -138,11 +147,17 @@ impl<'a> Floor<'a> {
                 "the floor's move: {}\n{}{}",
                 output.status,
                 String::from_utf8_lossy(&output.stderr),
-                self.sh(&format!("cat {work}/*.err; grep -h Error {work}/*.log | head -5; true")).unwrap_or_default()
+                self.sh(&format!(
+                    "cat {work}/*.err; grep -h Error {work}/*.log | head -5; true"
+                ))
+                .unwrap_or_default()
             );
         }
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let times = text.split_whitespace().map(microseconds).collect::<Option<Vec<_>>>();
+        let times = text
+            .split_whitespace()
+            .map(microseconds)
+            .collect::<Option<Vec<_>>>();
         let Some([began, paused, dumped, restored]) = times.as_deref() else {
             bail!("the floor's script wrote `{text}`");
         };
@@ -169,7 +184,8 @@ impl<'a> Floor<'a> {
     pub fn keep(&self, dir: &Path) -> Result<()> {
         for name in ["dump.log", "restore.log"] {
             let from = self.node.path(&format!("{ROOT}/work/{name}"));
-            std::fs::copy(&from, dir.join(format!("floor-{name}"))).with_context(|| format!("read {}", from.display()))?;
+            std::fs::copy(&from, dir.join(format!("floor-{name}")))
+                .with_context(|| format!("read {}", from.display()))?;
         }
         Ok(())
     }
@@ -211,7 +227,8 @@ impl<'a> Floor<'a> {
         let dir = self.node.path(&bundle(generation));
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
         let file = dir.join("config.json");
-        std::fs::write(&file, serde_json::to_vec(&config)?).with_context(|| format!("write {}", file.display()))
+        std::fs::write(&file, serde_json::to_vec(&config)?)
+            .with_context(|| format!("write {}", file.display()))
     }
 
     /// Ends the frozen container of a past generation, with its network.
@@ -259,7 +276,9 @@ impl Drop for Floor<'_> {
 
 /// The OCI configuration of the container with that ID.
 pub fn oci_config(node: Node<'_>, id: &str) -> Result<Value> {
-    let path: PathBuf = Path::new("/run/containerd/io.containerd.runtime.v2.task/k8s.io").join(id).join("config.json");
+    let path: PathBuf = Path::new("/run/containerd/io.containerd.runtime.v2.task/k8s.io")
+        .join(id)
+        .join("config.json");
     let path = node.path(&path.to_string_lossy());
     let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     Ok(serde_json::from_slice(&bytes)?)

@@ -38,8 +38,14 @@ pub struct Settings {
 pub fn run(settings: &Settings) -> Result<Table> {
     let cluster = Cluster::running()?;
     let nodes: Vec<String> = cluster.nodes().map(|node| node.name().to_owned()).collect();
-    ensure!(nodes.len() >= 3, "three nodes are needed: two for the pod, one for the client");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    ensure!(
+        nodes.len() >= 3,
+        "three nodes are needed: two for the pod, one for the client"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     let api = runtime.block_on(cluster.client())?;
     moved::clear(&runtime, &api)?;
     let measured = measure(settings, &cluster, &nodes, &runtime, &api);
@@ -57,17 +63,37 @@ fn measure(
     api: &kube::Client,
 ) -> Result<Table> {
     let third = cluster.node(&nodes[2])?;
-    eprintln!("the floor: Redis with {} MiB on {}", settings.mebibytes, third.name());
+    eprintln!(
+        "the floor: Redis with {} MiB on {}",
+        settings.mebibytes,
+        third.name()
+    );
     let pattern = moved::redis_pod(runtime, api, "godwit-bench-floor", third.name())?;
-    let statuses = pattern.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let id = statuses.and_then(|all| all.first()).and_then(|one| one.container_id.as_deref());
+    let statuses = pattern
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
+    let id = statuses
+        .and_then(|all| all.first())
+        .and_then(|one| one.container_id.as_deref());
     let id = id.and_then(|id| id.rsplit_once('/')).map(|(_, id)| id);
     let id = id.with_context(|| format!("the pod {} has no container", pattern.name_any()))?;
     let mut floor = Floor::start(third, floor::oci_config(third, id)?, settings.mebibytes)?;
     let mut moved = None;
     if !settings.floor_only {
-        eprintln!("Godwit: Redis with {} MiB on {}, client on {}", settings.mebibytes, nodes[0], third.name());
-        moved = Some(Moved::start(cluster, runtime, api, (&nodes[0], third), settings.mebibytes)?);
+        eprintln!(
+            "Godwit: Redis with {} MiB on {}, client on {}",
+            settings.mebibytes,
+            nodes[0],
+            third.name()
+        );
+        moved = Some(Moved::start(
+            cluster,
+            runtime,
+            api,
+            (&nodes[0], third),
+            settings.mebibytes,
+        )?);
     }
     let mut table = Table::default();
     for number in 0..WARM_UP + settings.runs {
@@ -80,7 +106,10 @@ fn measure(
             eprintln!("what was measured until it failed:\n\n{}", table.markdown());
         })?;
         let counts = number >= WARM_UP;
-        eprintln!("{}", line(number, counts, settings.runs, of_godwit.as_ref(), &of_floor));
+        eprintln!(
+            "{}",
+            line(number, counts, settings.runs, of_godwit.as_ref(), &of_floor)
+        );
         if let (Some(run), Some(dir)) = (&of_godwit, &settings.keep) {
             let dir = dir.join(number.to_string());
             keep(run, &dir)?;
@@ -94,10 +123,23 @@ fn measure(
 }
 
 fn line(number: u32, counts: bool, runs: u32, moved: Option<&MovedRun>, floor: &FloorRun) -> String {
-    let name = if counts { format!("{}/{runs}", number + 1 - WARM_UP) } else { "warm-up".to_owned() };
+    let name = if counts {
+        format!("{}/{runs}", number + 1 - WARM_UP)
+    } else {
+        "warm-up".to_owned()
+    };
     let moved = moved.map_or_else(String::new, |run| {
-        let parts: Vec<String> = run.parts.iter().map(|(name, us)| format!("{name} {}", ms(*us))).collect();
-        format!("gap {} freeze {} ({})  ", ms(run.gap_us), ms(run.freeze_us), parts.join(" "))
+        let parts: Vec<String> = run
+            .parts
+            .iter()
+            .map(|(name, us)| format!("{name} {}", ms(*us)))
+            .collect();
+        format!(
+            "gap {} freeze {} ({})  ",
+            ms(run.gap_us),
+            ms(run.freeze_us),
+            parts.join(" ")
+        )
     });
     format!(
         "{name:>8}  {moved}floor {} (pause {} checkpoint {} restore {}; returned {})",
@@ -137,8 +179,16 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
     table.add_us("– floor in CRIU: restore", floor.restore.restore_us);
     table.add_us("floor: client gap, ms", floor.gap_us);
     if let Some(run) = moved {
-        table.add("freeze ÷ floor to the first answer", 2, ratio(run.freeze_us, floor.answered_us));
-        table.add("freeze ÷ floor to the end of `runc restore`", 2, ratio(run.freeze_us, floor.returned_us));
+        table.add(
+            "freeze ÷ floor to the first answer",
+            2,
+            ratio(run.freeze_us, floor.answered_us),
+        );
+        table.add(
+            "freeze ÷ floor to the end of `runc restore`",
+            2,
+            ratio(run.freeze_us, floor.returned_us),
+        );
         table.add("client gap ÷ freeze", 2, ratio(run.gap_us, run.freeze_us));
     }
 }
@@ -152,7 +202,11 @@ fn ratio(above: u64, below: u64) -> f64 {
 fn keep(run: &MovedRun, dir: &std::path::Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     for (path, bytes) in &run.traced.files {
-        let side = if path.contains("/records/") || path.contains("restore") { "target" } else { "source" };
+        let side = if path.contains("/records/") || path.contains("restore") {
+            "target"
+        } else {
+            "source"
+        };
         let name = path.rsplit('/').next().unwrap_or(path);
         std::fs::write(dir.join(format!("{side}-{name}")), bytes)?;
     }

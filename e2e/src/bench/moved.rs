@@ -64,7 +64,9 @@ pub fn redis_pod(runtime: &Runtime, api: &kube::Client, name: &str, node: &str) 
         },
     }))?;
     runtime.block_on(async {
-        pods.create(&PostParams::default(), &pod).await.with_context(|| format!("create the pod {name}"))?;
+        pods.create(&PostParams::default(), &pod)
+            .await
+            .with_context(|| format!("create the pod {name}"))?;
         let ready = |pod: &Pod| {
             let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
             conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
@@ -81,8 +83,11 @@ pub fn clear(runtime: &Runtime, api: &kube::Client) -> Result<()> {
         let labelled = |name: &str| kube::api::ListParams::default().labels(name);
         let ours = "app=godwit-bench";
         // A cluster without Godwit has no such objects.
-        let _ = migrations.delete_collection(&DeleteParams::default(), &labelled(ours)).await;
-        pods.delete_collection(&DeleteParams::default().grace_period(1), &labelled(ours)).await?;
+        let _ = migrations
+            .delete_collection(&DeleteParams::default(), &labelled(ours))
+            .await;
+        pods.delete_collection(&DeleteParams::default().grace_period(1), &labelled(ours))
+            .await?;
         let began = std::time::Instant::now();
         while !pods.list(&labelled(ours)).await?.items.is_empty() {
             ensure!(began.elapsed() < PATIENCE, "the benchmark's pods do not go away");
@@ -105,11 +110,18 @@ impl<'a> Moved<'a> {
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
         let address: Ipv4Addr = address.context("a ready pod without address")?.parse()?;
         let address = SocketAddr::from((address, 6379));
-        let stream = from.in_network(|| Ok(TcpStream::connect_timeout(&address, PATIENCE)?))?;
+        let stream = from.in_network(|| connect(address))?;
         let mut connection = Connection::new(stream)?;
         connection.fill(mebibytes)?;
         let client = Client::start(connection);
-        Ok(Self { cluster, runtime, api: api.clone(), pod: pod.name_any(), at: at.to_owned(), client })
+        Ok(Self {
+            cluster,
+            runtime,
+            api: api.clone(),
+            pod: pod.name_any(),
+            at: at.to_owned(),
+            client,
+        })
     }
 
     /// Moves it to the node `to`.
@@ -128,7 +140,10 @@ impl<'a> Moved<'a> {
         let ended = runtime.block_on(async {
             let made = migrations.create(&PostParams::default(), &migration).await?;
             let over = |migration: &PodMigration| {
-                migration.status.as_ref().is_some_and(|status| status.phase.is_final())
+                migration
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.phase.is_final())
             };
             eventually(&migrations, &made.name_any(), over).await
         })?;
@@ -139,7 +154,11 @@ impl<'a> Moved<'a> {
         let freeze = status.timings.as_ref().and_then(|timings| timings.freeze.clone());
         let freeze = freeze.or_else(|| status.source.as_ref().and_then(|source| source.freeze.clone()));
         let (Some(freeze), godwit_crds::MigrationPhase::Succeeded) = (freeze, status.phase) else {
-            bail!("the migration ended {:?}: {}", status.phase, serde_json::to_string(&status)?);
+            bail!(
+                "the migration ended {:?}: {}",
+                status.phase,
+                serde_json::to_string(&status)?
+            );
         };
         let target = status.plan.as_ref().and_then(|plan| plan.target_pod_name.clone());
         self.pod = target.context("the migration names no target pod")?;
@@ -155,6 +174,18 @@ impl<'a> Moved<'a> {
     }
 }
 
+/// A pod without a probe is ready before its program listens.
+fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let began = std::time::Instant::now();
+    loop {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if began.elapsed() > PATIENCE => return Err(error).context("connect to the pod"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
 fn parts(freeze: &FreezeTimings) -> Result<Vec<(&'static str, u64)>> {
     let all = [
         ("pause", &freeze.pause),
@@ -163,7 +194,9 @@ fn parts(freeze: &FreezeTimings) -> Result<Vec<(&'static str, u64)>> {
         ("restore", &freeze.restore),
         ("commit", &freeze.commit),
     ];
-    all.into_iter().map(|(name, text)| Ok((name, duration_us(text)?))).collect()
+    all.into_iter()
+        .map(|(name, text)| Ok((name, duration_us(text)?)))
+        .collect()
 }
 
 /// Milliseconds with a fraction, as the agents write them.
@@ -172,7 +205,11 @@ fn duration_us(text: &str) -> Result<u64> {
         .strip_suffix("ms")
         .and_then(|number| number.parse().ok())
         .with_context(|| format!("`{text}` is no duration in milliseconds"))?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations of seconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "durations of seconds"
+    )]
     Ok((number * 1000.0).round() as u64)
 }
 

@@ -81,7 +81,11 @@ impl Trace {
         let mut traced = Traced::default();
         for (path, (_, mut file)) in self.thread.join().unwrap_or_default() {
             let mut bytes = Vec::new();
-            if file.rewind().and_then(|()| (&file).take(LONGEST).read_to_end(&mut bytes)).is_err() {
+            if file
+                .rewind()
+                .and_then(|()| (&file).take(LONGEST).read_to_end(&mut bytes))
+                .is_err()
+            {
                 continue;
             }
             let name = path.to_string_lossy();
@@ -106,14 +110,23 @@ impl Trace {
 
 /// Opens what is new two levels further down.
 fn look(dir: &Path, depth: u8, found: &mut BTreeMap<PathBuf, (u64, File)>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
     for entry in entries.flatten() {
         if depth < 2 {
             look(&entry.path(), depth + 1, found);
             continue;
         }
         let name = entry.file_name();
-        let wanted = ["stages.json", "held.json", "stats-dump", "stats-restore", "dump.log", "restore.log"];
+        let wanted = [
+            "stages.json",
+            "held.json",
+            "stats-dump",
+            "stats-restore",
+            "dump.log",
+            "restore.log",
+        ];
         if !wanted.iter().any(|wanted| name == *wanted) {
             continue;
         }
