@@ -11,8 +11,10 @@ use crate::suite::failures::agents::{NAMESPACE, agent_back, agent_of};
 use crate::suite::failures::subject::{AMPLE, redis_container};
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const PODS_START: Behaviour =
-    Behaviour::new("pods of the runtime class start on a node whose agent is away", |lab| Box::pin(pods_start(lab)));
+pub(super) const PODS_START: Behaviour = Behaviour::new(
+    "pods of the runtime class start on a node whose agent is away",
+    |lab| Box::pin(pods_start(lab)),
+);
 
 /// Agents run where this label is not.
 const AWAY: &str = "godwit-e2e/no-agent";
@@ -34,9 +36,11 @@ async fn without_agent(lab: &Lab, nodes: &Api<Node>, sets: &Api<DaemonSet>) -> R
     change(
         sets,
         "godwit-agent",
-        affinity(json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-            {"matchExpressions": [{"key": AWAY, "operator": "DoesNotExist"}]},
-        ]}}})),
+        affinity(
+            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": AWAY, "operator": "DoesNotExist"}]},
+            ]}}}),
+        ),
     )
     .await?;
     lab.until("the agent of n3 to be gone", AMPLE, async || {
@@ -44,7 +48,10 @@ async fn without_agent(lab: &Lab, nodes: &Api<Node>, sets: &Api<DaemonSet>) -> R
     })
     .await?;
     let spec = json!({"runtimeClassName": "godwit", "containers": [redis_container()]});
-    lab.pod("ordinary", Some("n3"), spec).await.context("a pod of the class without an agent").map(drop)
+    lab.pod("ordinary", Some("n3"), spec)
+        .await
+        .context("a pod of the class without an agent")
+        .map(drop)
 }
 
 fn affinity(affinity: Value) -> Value {
@@ -55,6 +62,7 @@ async fn change<K>(api: &Api<K>, name: &str, change: Value) -> Result<()>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+    api.patch(name, &PatchParams::default(), &Patch::Merge(change))
+        .await?;
     Ok(())
 }

@@ -6,9 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::fault;
 use super::subject::Subject;
 use super::traces::Traces;
-use crate::migration::{PATIENCE, told};
+use crate::migration::{Migration, PATIENCE, told};
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const KILLED: Behaviour = Behaviour::new(
@@ -19,17 +20,42 @@ pub(super) const KILLED: Behaviour = Behaviour::new(
 async fn killed(lab: &Lab) -> Result<()> {
     let before = Traces::now(lab).await?;
     let mut subject = Subject::start(lab, "subject", "n1").await?;
-    let migration = subject.departs().await?;
-    // The relay is called criu too, and all of them belong to this one restore.
+    // As soon as there is a CRIU, and then one that has everything and stands at its gate while the source is frozen.
+    for in_the_freeze in [false, true] {
+        if in_the_freeze {
+            fault::ask(lab.cluster(), "n2", "target.Restore=hang:2")?;
+        }
+        let migration = subject.departs().await?;
+        if in_the_freeze {
+            fault::reached(lab, "n2").await?;
+        }
+        kill_criu(lab, &migration).await?;
+        let status = subject.stays(&migration).await?;
+        println!("        in the freeze: {in_the_freeze}: {}", told(&status));
+        let step = status
+            .source
+            .as_ref()
+            .and_then(|report| report.step.clone())
+            .context("no step")?;
+        ensure!(!step.is_empty(), "no step: {}", told(&status));
+        before.no_more(lab).await?;
+    }
+    subject.moves().await.context("the next one")?;
+    subject.end().await
+}
+
+/// The relay is called criu too, and all of them belong to this one restore.
+async fn kill_criu(lab: &Lab, migration: &Migration) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let node = lab.cluster().node("n2")?;
     loop {
         let found = node.pids_of("criu");
         if !found.is_empty() {
             for pid in found {
+                // One that has ended by itself in this moment is no failure of the test.
                 kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
             }
-            break;
+            return Ok(());
         }
         if Instant::now() > end {
             bail!(
@@ -39,15 +65,4 @@ async fn killed(lab: &Lab) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let status = subject.stays(&migration).await?;
-    println!("        {}", told(&status));
-    let step = status
-        .source
-        .as_ref()
-        .and_then(|report| report.step.clone())
-        .context("no step")?;
-    ensure!(!step.is_empty(), "no step: {}", told(&status));
-    before.no_more(lab).await?;
-    subject.moves().await.context("the next one")?;
-    subject.end().await
 }

@@ -15,8 +15,9 @@ use crate::suite::failures::fault;
 use crate::suite::failures::subject::Subject;
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const CONFINED: Behaviour =
-    Behaviour::new("an agent can write for its own node only", |lab| Box::pin(confined(lab)));
+pub(super) const CONFINED: Behaviour = Behaviour::new("an agent can write for its own node only", |lab| {
+    Box::pin(confined(lab))
+});
 
 async fn confined(lab: &Lab) -> Result<()> {
     let subject = Subject::start(lab, "subject", "n1").await?;
@@ -53,7 +54,9 @@ async fn denied(lab: &Lab, name: &str) -> Result<()> {
     ];
     for (node, change, words) in cases {
         let migrations: Api<PodMigration> = Api::namespaced(as_agent(lab, node).await?, lab.namespace());
-        let result = migrations.patch_status(name, &PatchParams::default(), &Patch::Merge(change)).await;
+        let result = migrations
+            .patch_status(name, &PatchParams::default(), &Patch::Merge(change))
+            .await;
         forbidden(result.map(drop), words).with_context(|| format!("the agent of {node} and {change}"))?;
     }
     let agent = as_agent(lab, "n3").await?;
@@ -63,9 +66,13 @@ async fn denied(lab: &Lab, name: &str) -> Result<()> {
     forbidden(spec.map(drop), "").context("an agent and the spec")?;
     let nodes: Api<Node> = Api::all(agent);
     let label = |key: &str| Patch::Merge(json!({"metadata": {"labels": {key: "true"}}}));
-    let other = nodes.patch("n1", &PatchParams::default(), &label("godwit.dev/agent-ready")).await;
+    let other = nodes
+        .patch("n1", &PatchParams::default(), &label("godwit.dev/agent-ready"))
+        .await;
     forbidden(other.map(drop), "its own node only")?;
-    let foreign = nodes.patch("n3", &PatchParams::default(), &label("example.com/mine")).await;
+    let foreign = nodes
+        .patch("n3", &PatchParams::default(), &label("example.com/mine"))
+        .await;
     forbidden(foreign.map(drop), "labels of godwit.dev/ only")?;
     nodes
         .patch("n3", &PatchParams::default(), &label("godwit.dev/agent-ready"))
@@ -77,16 +84,28 @@ async fn denied(lab: &Lab, name: &str) -> Result<()> {
 /// A client with the token of the agent of that node, as kubelet would give it to the agent's pod.
 async fn as_agent(lab: &Lab, node: &str) -> Result<Client> {
     let pod = agent_of(lab, node).await?.context("the node has no agent")?;
-    let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).context("no service account")?;
+    let account = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.service_account_name.clone())
+        .context("no service account")?;
     let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": [], "boundObjectRef": {
         "apiVersion": "v1", "kind": "Pod", "name": pod.name_any(), "uid": pod.uid(),
     }}}))?;
     let accounts: Api<ServiceAccount> = Api::namespaced(lab.client(), NAMESPACE);
-    let granted = accounts.create_token_request(&account, &PostParams::default(), &request).await?;
-    let token = granted.status.and_then(|status| status.token).context("no token was given")?;
+    let granted = accounts
+        .create_token_request(&account, &PostParams::default(), &request)
+        .await?;
+    let token = granted
+        .status
+        .and_then(|status| status.token)
+        .context("no token was given")?;
     let file = Kubeconfig::read_from(lab.cluster().kubeconfig())?;
     let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    config.auth_info = kube::config::AuthInfo { token: Some(token.into()), ..Default::default() };
+    config.auth_info = kube::config::AuthInfo {
+        token: Some(token.into()),
+        ..Default::default()
+    };
     let client = Client::try_from(config)?;
     let whoami = client.apiserver_version().await;
     ensure!(whoami.is_ok(), "the token is not taken: {whoami:?}");
@@ -95,7 +114,11 @@ async fn as_agent(lab: &Lab, node: &str) -> Result<Client> {
 
 fn forbidden(result: Result<(), kube::Error>, words: &str) -> Result<()> {
     match result {
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) && status.message.contains(words) => Ok(()),
+        Err(kube::Error::Api(status))
+            if matches!(status.code, 403 | 422) && status.message.contains(words) =>
+        {
+            Ok(())
+        }
         Err(error) => bail!("refused, but not with `{words}`: {error}"),
         Ok(()) => bail!("it was let through"),
     }

@@ -19,7 +19,9 @@ pub(super) const UNUSABLE: Behaviour = Behaviour::new(
     |lab| Box::pin(unusable(lab)),
 );
 pub(super) const WITHOUT_AGENT: Behaviour =
-    Behaviour::new("a destination without an agent is refused", |lab| Box::pin(without_agent(lab)));
+    Behaviour::new("a destination without an agent is refused", |lab| {
+        Box::pin(without_agent(lab))
+    });
 
 /// A node that never was: an object alone, which the node controller finds not ready.
 const GHOST: &str = "gwt-ghost";
@@ -28,18 +30,28 @@ async fn unusable(lab: &Lab) -> Result<()> {
     let nodes: Api<Node> = Api::all(lab.client());
     let subject = Subject::start(lab, "subject", "n1").await?;
     let to = |node: &str| json!({"podName": "subject", "target": {"nodeName": node}});
-    refused(lab, to("n77"), "TargetNodeNotFound", &["n77", "spec.target.nodeName"]).await?;
+    refused(
+        lab,
+        to("n77"),
+        "TargetNodeNotFound",
+        &["n77", "spec.target.nodeName"],
+    )
+    .await?;
     refused(lab, to("n1"), "TargetIsSource", &["n1"]).await?;
 
     let ghost: Node = serde_json::from_value(json!({"metadata": {"name": GHOST}}))?;
-    nodes.create(&PostParams::default(), &ghost).await.context("create a node object")?;
+    nodes
+        .create(&PostParams::default(), &ghost)
+        .await
+        .context("create a node object")?;
     let not_ready = refused(lab, to(GHOST), "TargetNodeNotReady", &[GHOST, "kubelet"]).await;
     nodes.delete(GHOST, &DeleteParams::default()).await?;
     not_ready?;
 
     patch(&nodes, "n2", json!({"spec": {"unschedulable": true}})).await?;
     let cordoned = refused_with_reader(lab, to("n2"), "TargetNodeCordoned", &["n2", "uncordon"]).await;
-    let selector = json!({"podName": "subject", "target": {"nodeSelector": {"kubernetes.io/hostname": "n2"}}});
+    let selector =
+        json!({"podName": "subject", "target": {"nodeSelector": {"kubernetes.io/hostname": "n2"}}});
     let selected = refused(lab, selector, "NoUsableNode", &["n2: cordoned", "nodeSelector"]).await;
     patch(&nodes, "n2", json!({"spec": {"unschedulable": null}})).await?;
     cordoned?;
@@ -60,7 +72,12 @@ async fn refused_with_reader(lab: &Lab, spec: Value, reason: &str, words: &[&str
 async fn without_agent(lab: &Lab) -> Result<()> {
     let nodes: Api<Node> = Api::all(lab.client());
     let subject = Subject::start(lab, "subject", "n1").await?;
-    patch(&nodes, "n2", json!({"metadata": {"labels": {AGENT_READY_LABEL: null}}})).await?;
+    patch(
+        &nodes,
+        "n2",
+        json!({"metadata": {"labels": {AGENT_READY_LABEL: null}}}),
+    )
+    .await?;
     let spec = json!({"podName": "subject", "target": {"nodeName": "n2"}});
     let result = refused_with_reader(lab, spec, "TargetNodeWithoutAgent", &["n2", AGENT_READY_LABEL]).await;
     // The agent sets the label when it starts.
@@ -68,11 +85,16 @@ async fn without_agent(lab: &Lab) -> Result<()> {
     result?;
     subject.untouched().await?;
     let labels = nodes.get("n2").await?.metadata.labels.unwrap_or_default();
-    ensure!(labels.contains_key(AGENT_READY_LABEL), "the new agent did not set its label");
+    ensure!(
+        labels.contains_key(AGENT_READY_LABEL),
+        "the new agent did not set its label"
+    );
     subject.end().await
 }
 
 async fn patch(nodes: &Api<Node>, name: &str, change: Value) -> Result<()> {
-    nodes.patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+    nodes
+        .patch(name, &PatchParams::default(), &Patch::Merge(change))
+        .await?;
     Ok(())
 }

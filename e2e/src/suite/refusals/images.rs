@@ -11,10 +11,14 @@ use crate::suite::failures::subject::{Subject, redis_container};
 use crate::suite::failures::traces::Traces;
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const ABSENT: Behaviour =
-    Behaviour::new("a pod whose image cannot be had at the destination stays", |lab| Box::pin(absent(lab)));
-pub(super) const DIFFERENT: Behaviour =
-    Behaviour::new("a pod whose tag names another image at the destination stays", |lab| Box::pin(different(lab)));
+pub(super) const ABSENT: Behaviour = Behaviour::new(
+    "a pod whose image cannot be had at the destination stays",
+    |lab| Box::pin(absent(lab)),
+);
+pub(super) const DIFFERENT: Behaviour = Behaviour::new(
+    "a pod whose tag names another image at the destination stays",
+    |lab| Box::pin(different(lab)),
+);
 
 /// How long the node's container runtime may take.
 const TAGGING: Duration = Duration::from_secs(30);
@@ -43,7 +47,9 @@ async fn stays(lab: &Lab, image: &str, reason: &str, words: &[&str]) -> Result<(
     let before = Traces::now(lab).await?;
     let mut container = redis_container();
     container["image"] = json!(image);
-    let pod = lab.pod("subject", Some("n1"), json!({"containers": [container]})).await?;
+    let pod = lab
+        .pod("subject", Some("n1"), json!({"containers": [container]}))
+        .await?;
     let subject = Subject::of(lab, &pod, "n1").await?;
     let migration = subject.departs().await?;
     let status = subject.stays(&migration).await?;
@@ -64,5 +70,8 @@ async fn untag(lab: &Lab, node: &str, name: &str) -> Result<()> {
 async fn images(lab: &Lab, node: &str, words: &[&str]) -> Result<()> {
     let mut command = vec!["ctr", "--namespace", "k8s.io", "images"];
     command.extend(words);
-    lab.on_node(node, &command, TAGGING).await.with_context(|| format!("{words:?} on {node}")).map(drop)
+    lab.on_node(node, &command, TAGGING)
+        .await
+        .with_context(|| format!("{words:?} on {node}"))
+        .map(drop)
 }

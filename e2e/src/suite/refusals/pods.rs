@@ -13,13 +13,17 @@ use crate::suite::lab::workload_container;
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const NONE: Behaviour =
-    Behaviour::new("a migration of a pod that does not exist is refused", |lab| Box::pin(none(lab)));
-pub(super) const NOT_RUNNING: Behaviour =
-    Behaviour::new("a migration of a pod that does not run is refused", |lab| Box::pin(not_running(lab)));
-pub(super) const UNSUPPORTED: Behaviour =
-    Behaviour::new("a pod that cannot move is refused by the name of what stands in the way", |lab| {
-        Box::pin(unsupported(lab))
+    Behaviour::new("a migration of a pod that does not exist is refused", |lab| {
+        Box::pin(none(lab))
     });
+pub(super) const NOT_RUNNING: Behaviour =
+    Behaviour::new("a migration of a pod that does not run is refused", |lab| {
+        Box::pin(not_running(lab))
+    });
+pub(super) const UNSUPPORTED: Behaviour = Behaviour::new(
+    "a pod that cannot move is refused by the name of what stands in the way",
+    |lab| Box::pin(unsupported(lab)),
+);
 
 async fn none(lab: &Lab) -> Result<()> {
     let spec = json!({"podName": "nobody", "target": {"nodeName": "n2"}});
@@ -28,21 +32,35 @@ async fn none(lab: &Lab) -> Result<()> {
 
 async fn not_running(lab: &Lab) -> Result<()> {
     // Without an image that any registry has, it never starts.
-    create(lab, "pending", json!({}), json!({"nodeName": "n1", "containers": [
-        {"name": "main", "image": "localhost/no-such-image:1", "imagePullPolicy": "Never"},
-    ]}))
+    create(
+        lab,
+        "pending",
+        json!({}),
+        json!({"nodeName": "n1", "containers": [
+            {"name": "main", "image": "localhost/no-such-image:1", "imagePullPolicy": "Never"},
+        ]}),
+    )
     .await?;
-    create(lab, "done", json!({}), json!({
-        "nodeName": "n1", "restartPolicy": "Never",
-        "containers": [shell("true")],
-    }))
+    create(
+        lab,
+        "done",
+        json!({}),
+        json!({
+            "nodeName": "n1", "restartPolicy": "Never",
+            "containers": [shell("true")],
+        }),
+    )
     .await?;
     let pods = lab.pods();
-    lab.until("the pod that ends to have ended", Duration::from_secs(60), async || {
-        let pod = pods.get("done").await?;
-        let over = pod.status.and_then(|status| status.phase).as_deref() == Some("Succeeded");
-        Ok(over.then_some(()))
-    })
+    lab.until(
+        "the pod that ends to have ended",
+        Duration::from_secs(60),
+        async || {
+            let pod = pods.get("done").await?;
+            let over = pod.status.and_then(|status| status.phase).as_deref() == Some("Succeeded");
+            Ok(over.then_some(()))
+        },
+    )
     .await?;
     for (pod, word) in [("pending", "Pending"), ("done", "Succeeded")] {
         let spec = json!({"podName": pod, "target": {"nodeName": "n2"}});
@@ -72,13 +90,31 @@ async fn unsupported(lab: &Lab) -> Result<()> {
         spec
     };
     let cases: [(&str, Value, Value, &str, &[&str]); 9] = [
-        ("owned", json!({"ownerReferences": [owner]}), with(json!({})), "OwnerUnsupported", &["ConfigMap owner"]),
-        ("host-network", json!({}), {
-            let mut spec = json!({"containers": [shell("sleep 1000")]});
-            merge(&mut spec, json!({"hostNetwork": true}));
-            spec
-        }, "HostNamespacesUnsupported", &["hostNetwork"]),
-        ("empty-dir", json!({}), volume(json!({"emptyDir": {}})), "VolumeUnsupported", &["scratch", "emptyDir"]),
+        (
+            "owned",
+            json!({"ownerReferences": [owner]}),
+            with(json!({})),
+            "OwnerUnsupported",
+            &["ConfigMap owner"],
+        ),
+        (
+            "host-network",
+            json!({}),
+            {
+                let mut spec = json!({"containers": [shell("sleep 1000")]});
+                merge(&mut spec, json!({"hostNetwork": true}));
+                spec
+            },
+            "HostNamespacesUnsupported",
+            &["hostNetwork"],
+        ),
+        (
+            "empty-dir",
+            json!({}),
+            volume(json!({"emptyDir": {}})),
+            "VolumeUnsupported",
+            &["scratch", "emptyDir"],
+        ),
         (
             "host-path",
             json!({}),
@@ -86,7 +122,13 @@ async fn unsupported(lab: &Lab) -> Result<()> {
             "VolumeUnsupported",
             &["scratch", "hostPath"],
         ),
-        ("terminal", json!({}), with(json!({"tty": true, "stdin": true})), "TerminalUnsupported", &["redis", "tty"]),
+        (
+            "terminal",
+            json!({}),
+            with(json!({"tty": true, "stdin": true})),
+            "TerminalUnsupported",
+            &["redis", "tty"],
+        ),
         (
             "hook",
             json!({}),
@@ -94,9 +136,13 @@ async fn unsupported(lab: &Lab) -> Result<()> {
             "PostStartHookUnsupported",
             &["redis", "postStart"],
         ),
-        ("host-port", json!({}), with(json!({"ports": [{"containerPort": 6379, "hostPort": 16379}]})), "HostPortsUnsupported", &[
-            "16379", "Service",
-        ]),
+        (
+            "host-port",
+            json!({}),
+            with(json!({"ports": [{"containerPort": 6379, "hostPort": 16379}]})),
+            "HostPortsUnsupported",
+            &["16379", "Service"],
+        ),
         (
             "one-process-namespace",
             json!({}),
@@ -123,7 +169,9 @@ async fn unsupported(lab: &Lab) -> Result<()> {
     for (name, _, _, reason, words) in cases {
         let before = Identity::of(&lab.running(name).await?);
         let spec = json!({"podName": name, "target": {"nodeName": "n2"}});
-        refused(lab, spec, reason, words).await.with_context(|| format!("pod {name}"))?;
+        refused(lab, spec, reason, words)
+            .await
+            .with_context(|| format!("pod {name}"))?;
         let after = Identity::of(&lab.pods().get(name).await?);
         ensure!(before == after, "pod {name} was touched");
     }
@@ -133,7 +181,10 @@ async fn unsupported(lab: &Lab) -> Result<()> {
 /// Something harmless that can own a pod: the garbage collector wants it to exist.
 async fn owner(lab: &Lab) -> Result<Value> {
     let owner: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "owner"}}))?;
-    let owner = lab.api::<ConfigMap>().create(&PostParams::default(), &owner).await?;
+    let owner = lab
+        .api::<ConfigMap>()
+        .create(&PostParams::default(), &owner)
+        .await?;
     Ok(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid}))
 }
 
@@ -141,7 +192,10 @@ async fn create(lab: &Lab, name: &str, metadata: Value, spec: Value) -> Result<P
     let mut pod = json!({"metadata": {"name": name}, "spec": {"terminationGracePeriodSeconds": 0}});
     merge(&mut pod, json!({"metadata": metadata, "spec": spec}));
     let pod = serde_json::from_value(pod).with_context(|| format!("the spec of pod {name}"))?;
-    lab.pods().create(&PostParams::default(), &pod).await.with_context(|| format!("create pod {name}"))
+    lab.pods()
+        .create(&PostParams::default(), &pod)
+        .await
+        .with_context(|| format!("create pod {name}"))
 }
 
 fn shell(script: &str) -> Value {

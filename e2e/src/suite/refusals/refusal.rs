@@ -19,12 +19,18 @@ pub(super) async fn refused(lab: &Lab, spec: Value, reason: &str, words: &[&str]
     let status = migration.failed(SECONDS).await?;
     says(&status, reason, words)?;
     ensure!(
-        status.preflight.iter().any(|check| check.verdict == Verdict::Refuse && !check.message.is_empty()),
+        status
+            .preflight
+            .iter()
+            .any(|check| check.verdict == Verdict::Refuse && !check.message.is_empty()),
         "no check refused: {}",
         told(&status)
     );
     ensure!(
-        status.plan.as_ref().is_none_or(|plan| plan.target_pod_uid.is_none()),
+        status
+            .plan
+            .as_ref()
+            .is_none_or(|plan| plan.target_pod_uid.is_none()),
         "a target pod was made: {}",
         told(&status)
     );
@@ -38,10 +44,17 @@ pub(super) async fn refused(lab: &Lab, spec: Value, reason: &str, words: &[&str]
 
 /// Fails unless the status gives this reason and a message with all of these words.
 pub(super) fn says(status: &PodMigrationStatus, reason: &str, words: &[&str]) -> Result<()> {
-    ensure!(status.reason.as_deref() == Some(reason), "another reason than {reason}: {}", told(status));
+    ensure!(
+        status.reason.as_deref() == Some(reason),
+        "another reason than {reason}: {}",
+        told(status)
+    );
     let message = status.message.clone().unwrap_or_default();
     for word in words {
-        ensure!(message.contains(word), "the message does not say `{word}`: {message}");
+        ensure!(
+            message.contains(word),
+            "the message does not say `{word}`: {message}"
+        );
     }
     Ok(())
 }

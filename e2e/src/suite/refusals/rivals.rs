@@ -10,8 +10,10 @@ use crate::suite::failures::fault;
 use crate::suite::failures::subject::Subject;
 use crate::suite::{Behaviour, Lab};
 
-pub(super) const SECOND: Behaviour =
-    Behaviour::new("a second migration of a pod is refused while the first is under way", |lab| Box::pin(second(lab)));
+pub(super) const SECOND: Behaviour = Behaviour::new(
+    "a second migration of a pod is refused while the first is under way",
+    |lab| Box::pin(second(lab)),
+);
 
 async fn second(lab: &Lab) -> Result<()> {
     let mut subject = Subject::start(lab, "subject", "n1").await?;

@@ -10,9 +10,12 @@ use crate::migration::PATIENCE;
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const BAD: Behaviour =
-    Behaviour::new("a spec that makes no sense is refused by the API server", |lab| Box::pin(bad(lab)));
-pub(super) const CHANGED: Behaviour =
-    Behaviour::new("a spec cannot be changed but for cancel", |lab| Box::pin(changed(lab)));
+    Behaviour::new("a spec that makes no sense is refused by the API server", |lab| {
+        Box::pin(bad(lab))
+    });
+pub(super) const CHANGED: Behaviour = Behaviour::new("a spec cannot be changed but for cancel", |lab| {
+    Box::pin(changed(lab))
+});
 
 async fn bad(lab: &Lab) -> Result<()> {
     let cases: [(Value, &str); 9] = [
@@ -20,14 +23,23 @@ async fn bad(lab: &Lab) -> Result<()> {
             json!({"podName": "p", "target": {"nodeName": "n2", "nodeSelector": {"disk": "ssd"}}}),
             "exactly one of nodeName and nodeSelector",
         ),
-        (json!({"podName": "p", "target": {}}), "exactly one of nodeName and nodeSelector"),
-        (json!({"podName": "p", "timeout": "0s"}), "timeout must be above zero"),
+        (
+            json!({"podName": "p", "target": {}}),
+            "exactly one of nodeName and nodeSelector",
+        ),
+        (
+            json!({"podName": "p", "timeout": "0s"}),
+            "timeout must be above zero",
+        ),
         (json!({"podName": "p", "timeout": "soon"}), "spec.timeout"),
         (json!({"podName": "p", "timeout": "-5s"}), "spec.timeout"),
         (json!({"podName": ""}), "spec.podName"),
         (json!({"podName": "../p"}), "spec.podName"),
         (json!({}), "podName"),
-        (json!({"podName": "p", "target": {"nodeSelector": {}}}), "nodeSelector"),
+        (
+            json!({"podName": "p", "target": {"nodeSelector": {}}}),
+            "nodeSelector",
+        ),
     ];
     for (spec, words) in cases {
         refused(create(lab, &spec).await.map(drop), words)?;
@@ -36,9 +48,15 @@ async fn bad(lab: &Lab) -> Result<()> {
 }
 
 async fn changed(lab: &Lab) -> Result<()> {
-    let made = create(lab, &json!({"podName": "nobody", "target": {"nodeName": "n2"}, "timeout": "20s"})).await?;
+    let made = create(
+        lab,
+        &json!({"podName": "nobody", "target": {"nodeName": "n2"}, "timeout": "20s"}),
+    )
+    .await?;
     let name = made.metadata.name.unwrap_or_default();
-    crate::migration::Migration::existing(&lab.client(), lab.namespace(), &name).ended(PATIENCE).await?;
+    crate::migration::Migration::existing(&lab.client(), lab.namespace(), &name)
+        .ended(PATIENCE)
+        .await?;
     let migrations = lab.api::<PodMigration>();
     let change = async |spec: Value| {
         let patch = Patch::Merge(json!({"spec": spec}));
@@ -54,7 +72,10 @@ async fn changed(lab: &Lab) -> Result<()> {
     }
     let cancelled = change(json!({"cancel": true})).await?;
     ensure!(cancelled.spec.cancel, "cancel was not set");
-    refused(change(json!({"cancel": false})).await.map(drop), "cancel cannot be taken back")
+    refused(
+        change(json!({"cancel": false})).await.map(drop),
+        "cancel cannot be taken back",
+    )
 }
 
 /// Without our types, which would not let some of these through.

@@ -17,8 +17,16 @@ async fn too_short(lab: &Lab) -> Result<()> {
     let before = Traces::now(lab).await?;
     let mut subject = Subject::start(lab, "subject", "n1").await?;
     // No work at all fits in; then some that is held up while the source runs; then while it is frozen.
-    for (timeout, fault) in [("1ms", None), ("6s", Some("source.CopyFiles=hang:60")), ("6s", Some("target.Receive=hang:60"))] {
-        let node = if fault.is_some_and(|fault| fault.starts_with("target")) { "n2" } else { "n1" };
+    for (timeout, fault) in [
+        ("1ms", None),
+        ("6s", Some("source.CopyFiles=hang:60")),
+        ("6s", Some("target.Receive=hang:60")),
+    ] {
+        let node = if fault.is_some_and(|fault| fault.starts_with("target")) {
+            "n2"
+        } else {
+            "n1"
+        };
         if let Some(fault) = fault {
             fault::ask(lab.cluster(), node, fault)?;
         }
@@ -29,8 +37,15 @@ async fn too_short(lab: &Lab) -> Result<()> {
         }
         let status = status.with_context(|| format!("{timeout} {fault:?}"))?;
         says(&status, "TimedOut", &["spec.timeout"])?;
-        println!("        {timeout} {}: {}", fault.unwrap_or("-"), status.message.unwrap_or_default());
-        ensure!(fault.is_none() || status.source.is_some(), "the source's agent said nothing");
+        println!(
+            "        {timeout} {}: {}",
+            fault.unwrap_or("-"),
+            status.message.unwrap_or_default()
+        );
+        ensure!(
+            fault.is_none() || status.source.is_some(),
+            "the source's agent said nothing"
+        );
         before.no_more(lab).await?;
     }
     subject.moves().await.context("with enough time")?;

@@ -7,5 +7,11 @@ mod operator;
 use super::Behaviour;
 
 /// All of them.
-pub const ALL: &[Behaviour] =
-    &[before::SOURCE_AGENT, before::TARGET_AGENT, operator::MID_WAY, after::SOURCE_AGENT, after::TARGET_AGENT, after::OPERATOR];
+pub const ALL: &[Behaviour] = &[
+    before::SOURCE_AGENT,
+    before::TARGET_AGENT,
+    operator::MID_WAY,
+    after::SOURCE_AGENT,
+    after::TARGET_AGENT,
+    after::OPERATOR,
+];
