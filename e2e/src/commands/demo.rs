@@ -46,7 +46,8 @@ impl Demo {
 }
 
 async fn show(cluster: Cluster) -> Result<ExitCode> {
-    let namespace = format!("demo-{:x}", std::process::id());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let namespace = format!("demo-{:x}", now.as_secs());
     let lab = Lab::open(cluster, &namespace).await?;
     let result = moves(&lab).await;
     println!("\nremoving namespace {namespace}");

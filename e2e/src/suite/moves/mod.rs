@@ -14,7 +14,8 @@ use super::Behaviour;
 pub const ALL: &[Behaviour] = &[
     redis::BEHAVIOUR,
     twenty::BEHAVIOUR,
-    containers::BEHAVIOUR,
+    containers::TOGETHER,
+    containers::LATER_MEMORY,
     programs::ZOO,
     programs::ZOO_OF_A_USER,
     programs::SHARED_MEMORY,

@@ -22,8 +22,11 @@ pub(crate) fn files(port: u16, dir: &str) -> Result<(), Failure> {
     let dir = PathBuf::from(dir);
     let still = dir.join("still");
     fs::create_dir_all(&still)?;
-    // It must stay bound: what a socket's path is without its socket is another question.
-    let socket = std::sync::Arc::new(plant(&still)?);
+    plant(&still)?;
+    // CRIU binds a socket anew, so the times of this path, and of its folder, are those of the restore: not listed.
+    let bound = dir.join("bound");
+    fs::create_dir_all(&bound)?;
+    let socket = std::sync::Arc::new(UnixListener::bind(bound.join("socket"))?);
     change_the_image()?;
     let board = Board::default();
     let busy = dir.join("busy");
@@ -35,7 +38,10 @@ pub(crate) fn files(port: u16, dir: &str) -> Result<(), Failure> {
         if line != "list" {
             return board.told();
         }
-        let mut text = String::new();
+        let mut text = match fs::symlink_metadata(bound.join("socket")) {
+            Ok(about) => format!("bound {:o} {}\t", about.mode(), about.uid()),
+            Err(error) => format!("bound socket: {error}\t"),
+        };
         let mut inodes = Vec::new();
         for root in [
             still.as_path(),
@@ -49,7 +55,7 @@ pub(crate) fn files(port: u16, dir: &str) -> Result<(), Failure> {
     })
 }
 
-fn plant(dir: &Path) -> Result<UnixListener, Failure> {
+fn plant(dir: &Path) -> Result<(), Failure> {
     let at = |name: &str| dir.join(name);
     fs::write(at("plain"), "plain\n")?;
     fs::write(at("empty"), "")?;
@@ -94,7 +100,9 @@ fn plant(dir: &Path) -> Result<UnixListener, Failure> {
         .set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789));
     File::open(at("owned"))?.set_times(past)?;
     File::open(at("deep/er"))?.set_times(past)?;
-    Ok(UnixListener::bind(at("socket"))?)
+    // The path of a socket that nobody has bound any more is a file like others.
+    drop(UnixListener::bind(at("socket"))?);
+    Ok(())
 }
 
 /// What the image brings is removed, hidden, changed in place and replaced.
