@@ -160,6 +160,8 @@ impl<'a> Moved<'a> {
                 serde_json::to_string(&status)?
             );
         };
+        let pod_uid = status.plan.as_ref().and_then(|plan| plan.target_pod_uid.clone());
+        let uids: Vec<String> = ended.uid().into_iter().chain(pod_uid).collect();
         let target = status.plan.as_ref().and_then(|plan| plan.target_pod_name.clone());
         self.pod = target.context("the migration names no target pod")?;
         to.clone_into(&mut self.at);
@@ -169,7 +171,7 @@ impl<'a> Moved<'a> {
             freeze_us: duration_us(&freeze.total)?,
             bytes: status.source.as_ref().map_or(0, |source| source.bytes_sent),
             whole_us,
-            traced: trace.end(),
+            traced: trace.end(&uids),
         })
     }
 }

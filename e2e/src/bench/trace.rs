@@ -75,11 +75,14 @@ impl Trace {
         Ok(Self { stop, thread })
     }
 
-    /// What was found.
-    pub fn end(self) -> Traced {
+    /// What was found of those UIDs (of the migration, of its target pod); others may be under way on the same nodes.
+    pub fn end(self, uids: &[String]) -> Traced {
         self.stop.store(true, Ordering::Relaxed);
         let mut traced = Traced::default();
         for (path, (_, mut file)) in self.thread.join().unwrap_or_default() {
+            if !uids.iter().any(|uid| path.components().any(|part| part.as_os_str() == uid.as_str())) {
+                continue;
+            }
             let mut bytes = Vec::new();
             if file
                 .rewind()
