@@ -98,7 +98,8 @@ impl Entry {
             .mode(0o600)
             .open(&fresh)
             .map_err(failed)?;
-        out.write_all(&text).and_then(|()| out.sync_data()).map_err(failed)?;
+        // Not synced: this is for a restart of the agent. A power failure ends the pod and its connections too.
+        out.write_all(&text).map_err(failed)?;
         fs::rename(&fresh, &path).map_err(failed)
     }
 

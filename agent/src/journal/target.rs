@@ -33,15 +33,9 @@ pub enum TargetEntry {
         /// The addresses.
         addresses: Vec<String>,
     },
-    /// Every container is restored and held. From here on only the source's verdict counts.
-    Prepared {
-        /// Init processes, in order of the containers.
-        pids: Vec<i32>,
-        /// Addresses that the source asks to be carried.
-        addresses: Vec<String>,
-    },
-    /// The source has committed.
-    Committed,
+    /// From here on every container may be restored and held, the source may be told so, and only its verdict counts. Written before
+    /// the last restore begins, so that the freeze need not wait for the disk.
+    Holding,
     /// The containers have been let go and the address is carried.
     Running,
     /// Everything before this line has been undone.
@@ -69,8 +63,6 @@ pub enum TargetResume {
     },
     /// Hold on and ask the source.
     AskVerdict,
-    /// Let go: the source has committed.
-    LetGo,
     /// The target runs; tell the source again, it may not have heard.
     TellRunning,
 }
@@ -83,8 +75,7 @@ pub fn resume_target(entries: &[TargetEntry]) -> TargetResume {
             TargetResume::ReportAbort { reason: reason.clone(), message: message.clone() }
         }
         Some(TargetEntry::Running) => TargetResume::TellRunning,
-        Some(TargetEntry::Committed) => TargetResume::LetGo,
-        Some(TargetEntry::Prepared { .. }) => TargetResume::AskVerdict,
+        Some(TargetEntry::Holding) => TargetResume::AskVerdict,
         Some(_) => TargetResume::Abort,
     }
 }
@@ -105,8 +96,7 @@ mod tests {
             },
             TargetEntry::Records { containers: vec!["app".to_owned()] },
             TargetEntry::Addresses { netns: PathBuf::from("netns"), addresses: vec![] },
-            TargetEntry::Prepared { pids: vec![2], addresses: vec![] },
-            TargetEntry::Committed,
+            TargetEntry::Holding,
             TargetEntry::Running,
         ];
         let expected = [
@@ -114,7 +104,6 @@ mod tests {
             TargetResume::Abort,
             TargetResume::Abort,
             TargetResume::AskVerdict,
-            TargetResume::LetGo,
             TargetResume::TellRunning,
         ];
         for (end, expected) in expected.iter().enumerate() {

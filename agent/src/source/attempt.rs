@@ -5,7 +5,6 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use futures::future::try_join_all;
 use godwit_container::{
-    call::RunningCall,
     cgroup::Freezer,
     checkpoint::{Checkpoint, find_runc},
     discover::discover,
@@ -21,6 +20,7 @@ use kube::Api;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    dump::{Waiting, failed},
     facts::{SourceContainer, SourcePod},
     images::DESCRIPTORS,
     status::SourceStatus,
@@ -74,7 +74,7 @@ impl Attempt {
     }
 
     /// Everything that can be done while the source runs. Gives the pod and the runtime calls that wait at their gates.
-    pub(super) async fn prepare(&mut self) -> Result<(SourcePod, Vec<RunningCall>, Vec<files::Base>), Failure> {
+    pub(super) async fn prepare(&mut self) -> Result<(SourcePod, Vec<Waiting>, Vec<files::Base>), Failure> {
         self.enter(SourceStep::Discover).await?;
         let pod = self.discover().await?;
         self.enter(SourceStep::Connect).await?;
@@ -216,7 +216,7 @@ impl Attempt {
         Ok(bases)
     }
 
-    async fn prepare_checkpoints(&mut self, pod: &SourcePod) -> Result<Vec<RunningCall>, Failure> {
+    async fn prepare_checkpoints(&mut self, pod: &SourcePod) -> Result<Vec<Waiting>, Failure> {
         let step = SourceStep::PrepareCheckpoint;
         let mut calls = Vec::new();
         for container in &pod.containers {
@@ -228,7 +228,8 @@ impl Attempt {
                     gate: container.gate_dir.clone(),
                 })
                 .at(step)?;
-            calls.push(self.checkpoint(container)?.start(&container.call_dir, &self.node.launcher).await.at(step)?);
+            let call = self.checkpoint(container)?.start(&container.call_dir, &self.node.launcher).await.at(step)?;
+            calls.push(Waiting::new(call));
         }
         let (sender, deadline) = (self.sender(step)?, self.deadline);
         let waiting = pod.containers.iter().zip(&calls).map(|(container, call)| async move {
@@ -237,10 +238,7 @@ impl Attempt {
                 appeared = appear(&gate, &[record::WAITING], "runc, on its way to CRIU,", deadline) => {
                     appeared.at(step)?;
                 }
-                ended = call.wait() => {
-                    let outcome = ended.at(step)?;
-                    return Err(super::dump::failed(step, container, call, &outcome));
-                }
+                ended = call.ended() => return Err(failed(step, container, &ended?)),
             }
             let descriptors = tokio::fs::read(container.image_dir.join(DESCRIPTORS)).await.map_err(|error| {
                 Failure::from_error(step, "DescriptorsMissing", &error)

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use futures::future::try_join;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared, try_join},
+};
 use godwit_container::{
     call::{Outcome, RunningCall, stderr_tail},
     images::log,
@@ -28,8 +31,31 @@ const DONE: &str = "done";
 /// How often the relay's stages are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// A runtime call that somebody waits for all the time.
+///
+/// The wait has a task of its own, because to end it closes an inotify descriptor, for which the kernel takes 10 to 80 ms: not in
+/// the freeze.
+pub(super) struct Waiting(Shared<BoxFuture<'static, Result<Outcome, Failure>>>);
+
+impl Waiting {
+    /// Waits for the call from now on.
+    pub(super) fn new(call: RunningCall) -> Self {
+        let waiting = tokio::spawn(async move { call.wait().await });
+        let ended = async move {
+            let ended = waiting.await.map_err(|error| Failure::from_error(SourceStep::Dump, "Internal", &error))?;
+            ended.at(SourceStep::Dump)
+        };
+        Self(ended.boxed().shared())
+    }
+
+    /// How the call ended, when it has.
+    pub(super) async fn ended(&self) -> Result<Outcome, Failure> {
+        self.0.clone().await
+    }
+}
+
 /// Dumps a frozen container and sends its images; gives when the dump was over.
-pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &RunningCall) -> Result<Instant, Failure> {
+pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &Waiting) -> Result<Instant, Failure> {
     let step = SourceStep::Dump;
     let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
     gate.mark(record::GO).at(step)?;
@@ -38,10 +64,10 @@ pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &Ru
         // CRIU's word is enough: after it runc only ends, which would cost the freeze another ten milliseconds.
         tokio::select! {
             () = criu_is_done(&gate) => {}
-            outcome = call.wait() => {
-                let outcome = outcome.at(step)?;
+            outcome = call.ended() => {
+                let outcome = outcome?;
                 if !outcome.success() {
-                    return Err(failed(step, container, call, &outcome));
+                    return Err(failed(step, container, &outcome));
                 }
             }
         }
@@ -68,9 +94,9 @@ async fn criu_is_done(gate: &RecordDir) {
 }
 
 /// What a runtime call that did not succeed means, in CRIU's own words where it has any.
-pub(super) fn failed(step: SourceStep, container: &SourceContainer, call: &RunningCall, outcome: &Outcome) -> Failure {
+pub(super) fn failed(step: SourceStep, container: &SourceContainer, outcome: &Outcome) -> Failure {
     let criu = log::decisive_line(&container.gate_dir.join(DUMP_LOG)).ok().flatten();
-    let runc = stderr_tail(call.directory()).trim().to_owned();
+    let runc = stderr_tail(&container.call_dir).trim().to_owned();
     let said = criu.or(Some(runc).filter(|text| !text.is_empty())).unwrap_or_else(|| "neither CRIU nor runc left a message".to_owned());
     let (reason, how) = if outcome.timed_out {
         ("DumpTimedOut", "did not end in time and was stopped".to_owned())

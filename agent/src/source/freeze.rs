@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures::future::{try_join_all, try_join4};
-use godwit_container::{call::RunningCall, cgroup::freeze_all};
+use godwit_container::cgroup::freeze_all;
 use godwit_crds::FreezeTimings;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{attempt::Attempt, dump::dump, facts::SourcePod, stream::send_stream};
+use super::{attempt::Attempt, dump::{Waiting, dump}, facts::SourcePod, stream::send_stream};
 use crate::{
     failure::{AtStep, Failure},
     files,
@@ -69,7 +69,7 @@ impl Attempt {
     pub(super) async fn freeze(
         &mut self,
         pod: &SourcePod,
-        calls: &[RunningCall],
+        calls: &[Waiting],
         bases: Vec<files::Base>,
     ) -> Result<Freeze, Failure> {
         self.enter(SourceStep::Freeze).await?;

@@ -1,7 +1,7 @@
 //! Sending what CRIU writes, while it writes it.
 //!
-//! The pages are nearly all of the bytes and CRIU writes them last, in one file for each process, from the front to the end. So they are
-//! read behind CRIU's back as they grow; everything else is small and is sent when the dump is over.
+//! CRIU writes every image from the front to the end (it must, for it can also write them into pipes, `criu dump --stream`). So they
+//! are read behind its back as they grow, and little is left to be sent when the dump is over.
 
 use std::{
     collections::BTreeMap,
@@ -64,7 +64,7 @@ pub async fn send_images(
         // Looked at before reading: what is read after it is everything.
         let last = *dumped.borrow_and_update();
         for name in image_names(directory)? {
-            if (last || is_pages(&name)) && !growing.contains_key(&name) {
+            if !growing.contains_key(&name) {
                 let file = File::open(directory.join(&name))?;
                 let size = file.metadata()?.len();
                 let kind = ObjectKind::CriuImage { container: container.to_owned(), name: name.clone() };
@@ -119,8 +119,4 @@ fn image_names(directory: &Path) -> io::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-fn is_pages(name: &str) -> bool {
-    name.starts_with("pages-")
 }

@@ -1,12 +1,17 @@
 //! After the commit: the target is let go, the address goes to it, the source stays silent until its pod is gone.
 //! Nothing here ever thaws the source.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, fs, io, path::PathBuf, sync::Arc};
 
+use godwit_container::cgroup::{Freezer, State, Version};
 use godwit_crds::{PodMigration, SourceState, TargetState};
 use godwit_network::hold::{self, ActiveHold};
 use godwit_transfer::{Committed, Empty, Event, Message};
-use tokio::{sync::watch, time::Instant};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{sync::watch, task, time::Instant};
 
 use super::{freeze::Freeze, status::SourceStatus};
 use crate::{
@@ -92,6 +97,7 @@ impl<'a> Settling<'a> {
         let carried = self.running(updates).await;
         let running = Instant::now();
         self.carry(&carried).await;
+        self.doom().await;
         let bytes = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
         self.journal.append(SourceEntry::Released { carried }).at(SourceStep::Carry)?;
         self.status.say(|report| {
@@ -122,6 +128,20 @@ impl<'a> Settling<'a> {
         if let Err(error) = silenced {
             tracing::warn!(error = chain(&error), "the source's network namespace may still speak, if it is still there");
         }
+    }
+
+    /// Signals every process of the source to die while all are frozen, so that none runs an instruction when the pod is deleted.
+    ///
+    /// With cgroup v1 `runc kill` signals the first process and thaws: the others would run until the kernel, ending the
+    /// PID namespace, gets to them. With v2 a frozen process dies at once, and kubelet would restart the container.
+    async fn doom(&self) {
+        let of_v1 = self.journal.entries().iter().filter_map(|entry| match entry {
+            SourceEntry::CheckpointPrepared { freezer, .. } if freezer.version() == Version::V1 => Some(freezer.clone()),
+            _ => None,
+        });
+        let freezers: Vec<Freezer> = of_v1.collect();
+        let doomed = task::spawn_blocking(move || freezers.iter().map(signal_all).sum::<usize>()).await;
+        tracing::info!(processes = doomed.unwrap_or_default(), "the source will die without waking up");
     }
 
     /// Waits for the target, by whichever way it is heard first: the connection, or its own status.
@@ -176,6 +196,17 @@ impl Settling<'_> {
         let surveyed = self.node.carry.survey(&self.pod_uid, netns, own_address, &addresses, &target).await;
         surveyed.inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried")).ok()
     }
+}
+
+/// Sends SIGKILL to every process of a container that is frozen; gives how many there were. Without effect on one that is not.
+fn signal_all(freezer: &Freezer) -> usize {
+    let frozen = freezer.state().is_ok_and(|state| state == State::Frozen);
+    let processes = if frozen { freezer.processes().unwrap_or_default() } else { BTreeSet::new() };
+    for pid in &processes {
+        // Frozen processes neither end nor fork, so the list stays true.
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    processes.len()
 }
 
 /// What the target says on the connection; `None` when the connection is gone. Pending without one.

@@ -126,8 +126,6 @@ impl Attempt {
         };
         let step = TargetStep::Prepare;
         self.progress.enter(step).await?;
-        let pids = held.iter().map(|container| container.pid).collect();
-        self.journal.append(TargetEntry::Prepared { pids, addresses: texts(&self.addresses) }).at(step)?;
         sender.send(Message::Prepared(Empty {})).await.at(step)?;
         Ok(held)
     }

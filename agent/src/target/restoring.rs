@@ -42,8 +42,6 @@ pub(super) struct Restoring<'a> {
 pub(super) struct HeldContainer {
     /// What lets it go.
     pub(super) freezer: Freezer,
-    /// Its first process.
-    pub(super) pid: i32,
 }
 
 impl Restoring<'_> {
@@ -84,6 +82,9 @@ impl Restoring<'_> {
         self.sender.send(Message::Parked(ContainerName::new(name))).await.at(TargetStep::AwaitParked)?;
 
         self.progress.enter(TargetStep::Receive).await?;
+        if index + 1 == self.containers.len() {
+            self.journal.append(TargetEntry::Holding).at(TargetStep::Prepare)?;
+        }
         wait(news, TargetStep::Receive, |news| news.files.contains(name)).await?;
         self.apply(trees, Pass::Delta).await?;
         wait(news, TargetStep::Receive, |news| news.images.contains(name)).await?;
@@ -98,7 +99,7 @@ impl Restoring<'_> {
         let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
         let pid = u32::try_from(restored.pid).unwrap_or_default();
         self.sender.send(Message::Restored(Restored { container: name.clone(), pid })).await.at(step)?;
-        Ok(HeldContainer { freezer, pid: restored.pid })
+        Ok(HeldContainer { freezer })
     }
 
     async fn apply(&self, trees: Vec<Tree>, pass: Pass) -> Result<Vec<Tree>, Failure> {

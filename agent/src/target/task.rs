@@ -104,10 +104,6 @@ impl TargetTask {
                 let held = self.held(&containers);
                 self.by_verdict(&parties, journal, containers, held, &mut status).await
             }
-            TargetResume::LetGo => {
-                let held = self.held(&containers);
-                self.let_go(&parties, journal, &containers, held, &mut status, None).await
-            }
             TargetResume::TellRunning => {
                 status.running(self.node.carry.addresses_of(&parties.pod_uid));
                 self.until_over().await;
@@ -245,10 +241,8 @@ impl TargetTask {
         status: &mut TargetStatus,
         link: Option<&Sender>,
     ) -> Result<(), Failure> {
-        let step = TargetStep::LetGo;
-        if !journal.entries().contains(&TargetEntry::Committed) {
-            journal.append(TargetEntry::Committed).at(step)?;
-        }
+        // Nothing is written down before the containers run: after a crash in between, this side asks again, and the source's
+        // journal gives the same answer.
         for container in containers {
             if let Err(error) = container.committed() {
                 tracing::warn!(error = chain(&error), "a later restart of the container will be refused");
@@ -268,7 +262,7 @@ impl TargetTask {
         if let Some(sender) = link {
             let _ = timeout(FAREWELL, sender.send(Message::Running(Running { carried: carried.clone() }))).await;
         }
-        journal.append(TargetEntry::Running).at(step)?;
+        journal.append(TargetEntry::Running).at(TargetStep::LetGo)?;
         self.metrics.ended(RoleLabel::Target, ResultLabel::Succeeded);
         status.running(carried);
         self.remove_images(parties);
@@ -338,7 +332,7 @@ impl TargetTask {
             .filter_map(|restored| {
                 let freezer = Freezer::of_pid(&self.node.host, restored.pid);
                 let freezer = freezer.inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"));
-                Some(HeldContainer { freezer: freezer.ok()?, pid: restored.pid })
+                Some(HeldContainer { freezer: freezer.ok()? })
             })
             .collect()
     }
