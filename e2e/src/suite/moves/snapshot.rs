@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
 
 use crate::suite::Lab;
 
@@ -50,8 +53,15 @@ const LOOKS: [(&str, &str); 9] = [
 /// Lines by node and look.
 pub type Snapshot = BTreeMap<String, BTreeSet<String>>;
 
-/// Look at every node.
+/// Look at every node. What belongs to pods that are there is left out: it is no remainder.
 pub async fn take(lab: &Lab) -> Result<Snapshot> {
+    let pods: Api<Pod> = Api::all(lab.client());
+    let alive: Vec<String> = pods
+        .list(&ListParams::default())
+        .await?
+        .into_iter()
+        .filter_map(|pod| pod.metadata.uid)
+        .collect();
     let mut found = Snapshot::new();
     let nodes: Vec<String> = lab.cluster().nodes().map(|node| node.name().to_owned()).collect();
     for node in nodes {
@@ -59,7 +69,11 @@ pub async fn take(lab: &Lab) -> Result<Snapshot> {
             // A look that finds nothing ends with an error of grep; what it wrote is what counts.
             let script = format!("{{ {script}; }} ; true");
             let text = lab.on_node(&node, &["bash", "-c", &script], LIMIT).await?;
-            let lines = text.lines().map(|line| line.trim().to_owned()).collect();
+            let lines = text
+                .lines()
+                .filter(|line| !alive.iter().any(|uid| line.contains(uid.as_str())))
+                .map(|line| line.trim().to_owned())
+                .collect();
             found.insert(format!("{what} of {node}"), lines);
         }
     }
