@@ -24,7 +24,7 @@ async fn pods_start(lab: &Lab) -> Result<()> {
     let sets: Api<DaemonSet> = Api::namespaced(lab.client(), NAMESPACE);
     let result = without_agent(lab, &nodes, &sets).await;
     change(&nodes, "n3", json!({"metadata": {"labels": {AWAY: null}}})).await?;
-    change(&sets, "godwit-agent", affinity(Value::Null)).await?;
+    change(&sets, "godwit-agent", affinity(&Value::Null)).await?;
     for node in ["n1", "n2", "n3"] {
         agent_back(lab, node).await.context("after the test")?;
     }
@@ -37,7 +37,7 @@ async fn without_agent(lab: &Lab, nodes: &Api<Node>, sets: &Api<DaemonSet>) -> R
         sets,
         "godwit-agent",
         affinity(
-            json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            &json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
                 {"matchExpressions": [{"key": AWAY, "operator": "DoesNotExist"}]},
             ]}}}),
         ),
@@ -54,7 +54,7 @@ async fn without_agent(lab: &Lab, nodes: &Api<Node>, sets: &Api<DaemonSet>) -> R
         .map(drop)
 }
 
-fn affinity(affinity: Value) -> Value {
+fn affinity(affinity: &Value) -> Value {
     json!({"spec": {"template": {"spec": {"affinity": affinity}}}})
 }
 

@@ -16,7 +16,7 @@ pub(super) const ORDINARY: Behaviour = Behaviour::new(
 );
 
 /// How long kubelet may take to see it.
-const RESTARTED: Duration = Duration::from_secs(60);
+const RESTARTED: Duration = Duration::from_mins(1);
 
 async fn ordinary(lab: &Lab) -> Result<()> {
     let mut subject = Subject::start(lab, "subject", "n1").await?;

@@ -22,8 +22,9 @@ pub(super) const DELETED: Behaviour = Behaviour::new(
 )
 .within(Duration::from_mins(8));
 
-/// Where it is held up meanwhile: node, fault, and the phase to be seen first. Nothing holds it up in the first.
-const MOMENTS: [(&str, Option<(&str, &str)>, MigrationPhase); 6] = [
+/// In words, where it is held up meanwhile (node and fault; nothing does it in the first), and the phase to be seen first.
+type Moment = (&'static str, Option<(&'static str, &'static str)>, MigrationPhase);
+const MOMENTS: [Moment; 6] = [
     ("at once", None, MigrationPhase::Pending),
     ("while preparing", None, MigrationPhase::Preparing),
     (

@@ -15,7 +15,7 @@ use crate::suite::Lab;
 /// How long a migration of a small pod may take here, whatever is done to it.
 pub const AMPLE: Duration = Duration::from_secs(150);
 /// How long what is deleted may take to go.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// A running Redis and its client.
 pub struct Subject<'a> {

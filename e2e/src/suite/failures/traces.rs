@@ -40,7 +40,7 @@ impl Traces {
                 .on_node(&name, &["sh", "-c", LOOK], Duration::from_secs(30))
                 .await?;
             lines.extend(text.lines().map(|line| format!("{name}: {line}")));
-            lines.extend(frozen(lab, &name)?);
+            lines.extend(frozen(lab, &name));
         }
         lines.sort();
         lines.dedup();
@@ -70,10 +70,10 @@ impl Traces {
 }
 
 /// Groups of the node that are frozen.
-fn frozen(lab: &Lab, node: &str) -> Result<Vec<String>> {
+fn frozen(lab: &Lab, node: &str) -> Vec<String> {
     let groups = &lab.cluster().state().nodes;
     let Some(state) = groups.iter().find(|state| state.name == node) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let mut found = Vec::new();
     let mut open = state.groups.dirs.clone();
@@ -93,7 +93,7 @@ fn frozen(lab: &Lab, node: &str) -> Result<Vec<String>> {
                 .filter(|path| path.is_dir()),
         );
     }
-    Ok(found)
+    found
 }
 
 fn short(dir: &Path) -> String {

@@ -14,7 +14,7 @@ use crate::suite::Lab;
 /// Pause between two requests.
 const PACE: Duration = Duration::from_millis(5);
 /// How long an answer may take: longer than any migration that is rolled back by its timeout.
-const ANSWER: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_mins(2);
 /// How long the client may need to get on again after a migration has ended.
 const GETS_ON: Duration = Duration::from_secs(20);
 

@@ -54,7 +54,7 @@ async fn not_running(lab: &Lab) -> Result<()> {
     let pods = lab.pods();
     lab.until(
         "the pod that ends to have ended",
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         async || {
             let pod = pods.get("done").await?;
             let over = pod.status.and_then(|status| status.phase).as_deref() == Some("Succeeded");
