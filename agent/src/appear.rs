@@ -66,6 +66,11 @@ mod tests {
         let error = appear(&directory, &["go"], "the gate", soon).await.unwrap_err();
         assert_eq!(error.reason(), "TimedOut");
         directory.mark("go").unwrap();
-        assert_eq!(appear(&directory, &["abort", "go"], "the gate", soon).await.unwrap(), "go");
+        assert_eq!(
+            appear(&directory, &["abort", "go"], "the gate", soon)
+                .await
+                .unwrap(),
+            "go"
+        );
     }
 }

@@ -42,4 +42,3 @@ pub async fn called_off(
         }
     }
 }
-

@@ -17,7 +17,11 @@ pub struct Failure {
 impl Failure {
     /// A failure with a message of its own.
     pub fn new(step: impl ToString, reason: &str, message: impl Into<String>) -> Self {
-        Self { step: step.to_string(), reason: reason.to_owned(), message: message.into() }
+        Self {
+            step: step.to_string(),
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
     }
 
     /// A failure from an error: its text and those of its sources, one line.
@@ -71,6 +75,9 @@ mod tests {
     fn sources_are_told_once() {
         let error = Outer(std::io::Error::other("inner"));
         assert_eq!(chain(&error), "outer: inner");
-        assert_eq!(Failure::from_error("Dump", "Reason", &error).to_string(), "Dump: outer: inner");
+        assert_eq!(
+            Failure::from_error("Dump", "Reason", &error).to_string(),
+            "Dump: outer: inner"
+        );
     }
 }

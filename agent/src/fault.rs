@@ -29,18 +29,32 @@ pub async fn point(side: Side, step: impl ToString) -> Result<(), Failure> {
 
     let step = step.to_string();
     let path = "/proc/1/root/run/godwit/fault";
-    let Ok(text) = tokio::fs::read_to_string(path).await else { return Ok(()) };
-    let place = format!("{}.{step}=", if side == Side::Source { "source" } else { "target" });
-    let Some(action) = text.trim().strip_prefix(&place) else { return Ok(()) };
+    let Ok(text) = tokio::fs::read_to_string(path).await else {
+        return Ok(());
+    };
+    let place = format!(
+        "{}.{step}=",
+        if side == Side::Source { "source" } else { "target" }
+    );
+    let Some(action) = text.trim().strip_prefix(&place) else {
+        return Ok(());
+    };
     let _ = tokio::fs::remove_file(path).await;
     tracing::warn!(%step, %action, "injected fault");
     if action == "kill" {
         let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::Signal::SIGKILL);
         std::future::pending::<()>().await;
     }
-    if let Some(seconds) = action.strip_prefix("hang:").and_then(|seconds| seconds.parse().ok()) {
+    if let Some(seconds) = action
+        .strip_prefix("hang:")
+        .and_then(|seconds| seconds.parse().ok())
+    {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         return Ok(());
     }
-    Err(Failure::new(step, "InjectedFault", "a test asked for a failure at this step"))
+    Err(Failure::new(
+        step,
+        "InjectedFault",
+        "a test asked for a failure at this step",
+    ))
 }

@@ -51,7 +51,10 @@ impl Part {
     /// The shared memory files that all containers of a pod see, if this container has them.
     pub fn shared_memory(host: &Host, container: &ContainerOnNode, freezers: Vec<Freezer>) -> Option<Self> {
         // One that is a file system of the container's own is CRIU's business.
-        let bound = container.mounts.iter().any(|it| it.destination == Path::new(SHARED_MEMORY) && it.kind == "bind");
+        let bound = container
+            .mounts
+            .iter()
+            .any(|it| it.destination == Path::new(SHARED_MEMORY) && it.kind == "bind");
         bound.then(|| Self {
             container: None,
             root: host.process(container.pid).join("root/dev/shm"),
@@ -63,7 +66,10 @@ impl Part {
 
     /// As what it travels.
     pub fn kind(&self, pass: Pass) -> ObjectKind {
-        ObjectKind::FileStream { container: self.container.clone(), pass }
+        ObjectKind::FileStream {
+            container: self.container.clone(),
+            pass,
+        }
     }
 
     fn source(&self) -> godwit_files::Result<Source> {
@@ -76,9 +82,17 @@ impl Part {
     }
 
     fn mapped(&self) -> godwit_files::Result<SharedMapped> {
-        let pids = self.freezers.iter().filter_map(|freezer| freezer.processes().ok()).flatten();
+        let pids = self
+            .freezers
+            .iter()
+            .filter_map(|freezer| freezer.processes().ok())
+            .flatten();
         let mapped = SharedMapped::collect(pids.filter_map(|pid| u32::try_from(pid).ok()))?;
-        Ok(if self.container.is_none() { mapped.under(Path::new(SHARED_MEMORY)) } else { mapped })
+        Ok(if self.container.is_none() {
+            mapped.under(Path::new(SHARED_MEMORY))
+        } else {
+            mapped
+        })
     }
 }
 
@@ -98,7 +112,11 @@ impl Base {
 pub fn write_base(part: Part, to: &mut impl Write) -> godwit_files::Result<Base> {
     let source = part.source()?;
     let manifest = godwit_files::write_base(&source, &part.mapped()?, to)?;
-    Ok(Base { part, source, manifest })
+    Ok(Base {
+        part,
+        source,
+        manifest,
+    })
 }
 
 /// Writes what has changed since, while its processes are frozen.

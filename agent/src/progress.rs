@@ -17,18 +17,27 @@ pub struct Progress<S> {
 impl<S: Copy + Display> Progress<S> {
     /// At the first step.
     pub fn new(side: Side, first: S) -> Self {
-        Self { side, step: Mutex::new(first) }
+        Self {
+            side,
+            step: Mutex::new(first),
+        }
     }
 
     /// Begins a step. Fails only where a test asked for it.
     pub async fn enter(&self, step: S) -> Result<(), Failure> {
-        *self.step.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = step;
+        *self
+            .step
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = step;
         tracing::info!(step = %step, "step");
         fault::point(self.side, step).await
     }
 
     /// The step that was begun last.
     pub fn step(&self) -> S {
-        *self.step.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .step
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

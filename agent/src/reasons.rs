@@ -19,6 +19,7 @@ reasoned! {
     crate::journal::JournalError,
     crate::peer::PeerError,
     crate::source::ImagesError,
+    crate::source::SysvError,
     crate::target::inbox::InboxError,
     crate::target::parking::ParkingError,
     crate::target::trees::TreesError,

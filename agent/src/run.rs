@@ -179,9 +179,14 @@ async fn live(
     let client = client().await?;
     let node = Arc::new(set_up(options, &client).await?);
     let address = SocketAddr::new(IpAddr::from(Ipv4Addr::UNSPECIFIED), options.port);
-    let listener = PeerListener::bind(address, node.identity.clone(), Timing::default(), Limits::default())
-        .await
-        .map_err(RunError::Peer)?;
+    let listener = PeerListener::bind(
+        address,
+        node.identity.clone(),
+        Timing::default(),
+        Limits::default(),
+    )
+    .await
+    .map_err(RunError::Peer)?;
     let parts = Parts {
         feed: MigrationFeed::start(&client, &options.node.node_name, ended),
         pods: NodePods::start(&client, &options.node.node_name, ended),
@@ -208,8 +213,13 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
     let layout = Layout::new(&options.node.host_root);
     let cri = Cri::probe(&host).await.map_err(RunError::Cri)?;
     let search_path = search_path(&host, cri.socket()).await;
-    let me = NodeAt { name: name.clone(), address };
-    let carry = CarryKeeper::start(me, host.clone(), layout.carry_dir()).await.map_err(RunError::Carry)?;
+    let me = NodeAt {
+        name: name.clone(),
+        address,
+    };
+    let carry = CarryKeeper::start(me, host.clone(), layout.carry_dir())
+        .await
+        .map_err(RunError::Carry)?;
     let keeper = IdentityKeeper::start(client.clone(), name, &options.namespace, IDENTITY_LIMIT)
         .await
         .map_err(RunError::Identity)?;

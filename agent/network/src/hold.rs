@@ -4,6 +4,9 @@
 //! a frozen process retransmit with timestamps newer than those of the restored one. The rules bypass a queue that nobody
 //! owns, so that a dead agent cannot cut off a pod: only [`ActiveHold::persist_output_drop`] outlives the agent.
 //!
+//! Output is silenced on the loopback too: containers of a pod are dumped and restored one after the other, and a socket whose peer on `lo`
+//! is not there yet must not ask for it, or the kernel would answer with a reset.
+//!
 //! One nftables table in the pod's namespace holds it all. Its chains stay hooked in until nothing is queued any more,
 //! because unhooking any chain makes the kernel drop everything queued in the namespace.
 
@@ -96,10 +99,7 @@ fn chains(numbers: QueueNumbers, queue: fn(Rule, u16) -> Rule) -> [Chain; 2] {
         Chain {
             name: OUTPUT,
             hook: Hook::Output,
-            rules: vec![
-                neighbours(),
-                queue(Rule::default().output_is_not(LOOPBACK), numbers.output),
-            ],
+            rules: vec![neighbours(), queue(Rule::default(), numbers.output)],
         },
     ]
 }
@@ -161,7 +161,7 @@ impl ActiveHold {
     pub async fn persist_output_drop(&self) -> Result<(), Error> {
         // nftables waits for all processors when it changes rules: tens of milliseconds, once is enough.
         if !self.silenced.load(Ordering::SeqCst) {
-            self.netns.run("silencing the pod's network", silence).await?;
+            self.netns.run("silencing the pod's network", drop_output).await?;
             self.silenced.store(true, Ordering::SeqCst);
         }
         Ok(())
@@ -218,12 +218,8 @@ impl Drop for ActiveHold {
     }
 }
 
-fn silence() -> Result<(), Error> {
-    nft::replace_rules(
-        TABLE,
-        OUTPUT,
-        &[Rule::default().output_is_not(LOOPBACK).drop_packet()],
-    )
+fn drop_output() -> Result<(), Error> {
+    nft::replace_rules(TABLE, OUTPUT, &[Rule::default().drop_packet()])
 }
 
 /// Keeps the socket's buffer empty; after the release lets late packets go on, too.
@@ -252,8 +248,9 @@ pub async fn remove_all(netns: &Netns) -> Result<(), Error> {
     netns.run("removing the hold", || nft::remove(TABLE)).await
 }
 
-/// Drops the pod's output again after the agent was restarted, for a migration that is committed in the journal.
-pub async fn silence_again(netns: &Netns) -> Result<(), Error> {
+/// Drops all output of a namespace, until [`remove_all`]: that of a source whose agent was restarted after the commit, and that of
+/// a target until it is let go, so that neither a half-restored pod nor the end of one that must not run is heard by anybody.
+pub async fn silence(netns: &Netns) -> Result<(), Error> {
     netns
         .run("silencing the pod's network", || {
             let chain = Chain {
@@ -264,7 +261,7 @@ pub async fn silence_again(netns: &Netns) -> Result<(), Error> {
             let output = Chain {
                 name: OUTPUT,
                 hook: Hook::Output,
-                rules: vec![Rule::default().output_is_not(LOOPBACK).drop_packet()],
+                rules: vec![Rule::default().drop_packet()],
             };
             nft::replace(TABLE, &[chain, output])
         })

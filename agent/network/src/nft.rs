@@ -78,11 +78,6 @@ impl Rule {
         self.meta(4).compare(1, &index.to_ne_bytes())
     }
 
-    /// Outgoing interface is not this one.
-    pub(crate) fn output_is_not(self, index: u32) -> Self {
-        self.meta(5).compare(1, &index.to_ne_bytes())
-    }
-
     fn ipv4(self) -> Self {
         self.meta(15).compare(0, &[IPV4])
     }

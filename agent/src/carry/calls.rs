@@ -30,7 +30,9 @@ pub fn tell_home(node: Arc<Node>, home: NodeAt, address: Ipv4Addr, holder: NodeA
         for _ in 0..TELL_TIMES {
             match tell_moved(&node, &home, address, &holder).await {
                 Ok(()) => return,
-                Err(failure) => tracing::info!(%failure, %address, home = home.name, "the home could not be told yet"),
+                Err(failure) => {
+                    tracing::info!(%failure, %address, home = home.name, "the home could not be told yet")
+                }
             }
             sleep(TELL_AGAIN).await;
         }
@@ -50,14 +52,27 @@ async fn tell_moved(node: &Arc<Node>, home: &NodeAt, address: Ipv4Addr, to: &Nod
 
 /// Tells a node that an address is carried no longer.
 pub(super) async fn tell_ended(node: &Arc<Node>, other: &NodeAt, address: Ipv4Addr) -> Result<(), Failure> {
-    call(node, other, Message::CarryEnded(CarryEnded { address: address.to_string() })).await
+    call(
+        node,
+        other,
+        Message::CarryEnded(CarryEnded {
+            address: address.to_string(),
+        }),
+    )
+    .await
 }
 
 async fn call(node: &Arc<Node>, other: &NodeAt, message: Message) -> Result<(), Failure> {
     let answered = timeout(ANSWER_WITHIN, async {
         let hello = Hello::new(Role::Carry, NO_MIGRATION, &node.name);
-        let (sender, mut receiver) =
-            peer::greet((other.address, node.port).into(), &other.name, &node.identity, hello).await.at(STEP)?;
+        let (sender, mut receiver) = peer::greet(
+            (other.address, node.port).into(),
+            &other.name,
+            &node.identity,
+            hello,
+        )
+        .await
+        .at(STEP)?;
         sender.send(message).await.at(STEP)?;
         loop {
             match receiver.recv().await.at(STEP)? {
@@ -66,21 +81,38 @@ async fn call(node: &Arc<Node>, other: &NodeAt, message: Message) -> Result<(), 
             }
         }
     });
-    answered.await.map_err(|_| Failure::new(STEP, "TimedOut", format!("node {} does not answer", other.name)))?
+    answered
+        .await
+        .map_err(|_| Failure::new(STEP, "TimedOut", format!("node {} does not answer", other.name)))?
 }
 
 /// Does what another node tells in a [`CarryMove`]; `by` is its name.
 pub async fn answer_move(node: &Node, by: &str, moved: &CarryMove) -> Result<(), CarryError> {
     let (Ok(address), Ok(new)) = (moved.address.parse(), moved.new_address.parse()) else {
-        return Err(CarryError::NotTheirs { node: by.to_owned(), address: Ipv4Addr::UNSPECIFIED });
+        return Err(CarryError::NotTheirs {
+            node: by.to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+        });
     };
-    node.carry.moved_on(by, address, NodeAt { name: moved.new_node.clone(), address: new }).await
+    node.carry
+        .moved_on(
+            by,
+            address,
+            NodeAt {
+                name: moved.new_node.clone(),
+                address: new,
+            },
+        )
+        .await
 }
 
 /// Does what another node tells in a [`CarryEnded`]; `by` is its name.
 pub async fn answer_ended(node: &Node, by: &str, ended: &CarryEnded) -> Result<(), CarryError> {
     let Ok(address) = ended.address.parse() else {
-        return Err(CarryError::NotTheirs { node: by.to_owned(), address: Ipv4Addr::UNSPECIFIED });
+        return Err(CarryError::NotTheirs {
+            node: by.to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+        });
     };
     node.carry.end_for(by, address).await
 }

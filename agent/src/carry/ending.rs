@@ -49,14 +49,19 @@ async fn look(node: &Node, pods: &NodePods, entry: &Entry) -> Option<End> {
     if !here && !entry.until_pod_gone {
         return None;
     }
-    let Some(netns) = node.carry.netns_of(entry) else { return Some(End::PodGone) };
+    let Some(netns) = node.carry.netns_of(entry) else {
+        return Some(End::PodGone);
+    };
     match here.then(|| carry::in_use(&netns, entry.address())) {
         None => None,
         Some(in_use) => match in_use.await {
             Ok(true) => None,
             Ok(false) => Some(End::Unused),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "whether an address is in use is not known; it stays");
+                tracing::warn!(
+                    error = chain(&error),
+                    "whether an address is in use is not known; it stays"
+                );
                 None
             }
         },

@@ -88,7 +88,10 @@ impl Entry {
     /// Writes it down, so that it is there whole or as it was.
     pub(super) fn save(&self, directory: &Path) -> Result<(), CarryError> {
         let path = file(directory, self.address());
-        let failed = |source| CarryError::Record { path: path.clone(), source };
+        let failed = |source| CarryError::Record {
+            path: path.clone(),
+            source,
+        };
         let fresh = path.with_extension("new");
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         let mut out = fs::OpenOptions::new()
@@ -106,9 +109,10 @@ impl Entry {
     pub(super) fn forget(directory: &Path, address: Ipv4Addr) -> Result<(), CarryError> {
         let path = file(directory, address);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(CarryError::Record { path: path.clone(), source: error })
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CarryError::Record {
+                path: path.clone(),
+                source: error,
+            }),
             _ => Ok(()),
         }
     }
@@ -116,14 +120,22 @@ impl Entry {
     /// Every address that is written down. A file that cannot be read is left out with a warning: what it stood for is
     /// swept away, which ends connections, but a half-known route would mislead those of others.
     pub(super) fn load_all(directory: &Path) -> Result<Vec<Self>, CarryError> {
-        let failed = |source| CarryError::Record { path: directory.to_owned(), source };
+        let failed = |source| CarryError::Record {
+            path: directory.to_owned(),
+            source,
+        };
         let mut entries = Vec::new();
         for file in fs::read_dir(directory).map_err(failed)? {
             let path = file.map_err(failed)?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                match fs::read(&path).map_err(serde_json::Error::io).and_then(|text| serde_json::from_slice(&text)) {
+                match fs::read(&path)
+                    .map_err(serde_json::Error::io)
+                    .and_then(|text| serde_json::from_slice(&text))
+                {
                     Ok(entry) => entries.push(entry),
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "a carried address is forgotten"),
+                    Err(error) => {
+                        tracing::warn!(path = %path.display(), %error, "a carried address is forgotten")
+                    }
                 }
             }
         }

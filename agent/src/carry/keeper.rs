@@ -77,7 +77,14 @@ impl CarryKeeper {
             }
             entries.insert(entry.address(), entry);
         }
-        Ok(Self { me, host, network, directory, entries: Mutex::new(entries), arrivals: Mutex::default() })
+        Ok(Self {
+            me,
+            host,
+            network,
+            directory,
+            entries: Mutex::new(entries),
+            arrivals: Mutex::default(),
+        })
     }
 
     /// This node.
@@ -89,17 +96,33 @@ impl CarryKeeper {
     pub fn carried_by(&self, pod_uid: &str) -> Vec<Carried> {
         let of_pod = |entry: &&Entry| entry.pod_uid == pod_uid && entry.holder == self.me;
         let entries = self.entries();
-        entries.values().filter(of_pod).map(|entry| Carried { address: entry.address(), home: entry.home.clone() }).collect()
+        entries
+            .values()
+            .filter(of_pod)
+            .map(|entry| Carried {
+                address: entry.address(),
+                home: entry.home.clone(),
+            })
+            .collect()
     }
 
     /// The same as text.
     pub fn addresses_of(&self, pod_uid: &str) -> Vec<String> {
-        self.carried_by(pod_uid).into_iter().map(|carried| carried.address.to_string()).collect()
+        self.carried_by(pod_uid)
+            .into_iter()
+            .map(|carried| carried.address.to_string())
+            .collect()
     }
 
     /// Gives a pod that is coming here its addresses, and prepares how they will be routed to it. Nothing reaches it yet.
     pub async fn prepare(&self, newcomer: Newcomer<'_>) -> Result<(), CarryError> {
-        let Newcomer { pod_uid, netns, pod_address, from, addresses } = newcomer;
+        let Newcomer {
+            pod_uid,
+            netns,
+            pod_address,
+            from,
+            addresses,
+        } = newcomer;
         let pod = netns::open(&self.host, &netns)?;
         let mut entries = Vec::new();
         for Carried { address, home } in addresses {
@@ -117,20 +140,25 @@ impl CarryKeeper {
                 until_pod_gone: false,
             });
         }
-        self.arrivals().insert(pod_uid.to_owned(), Arrival { entries, netns });
+        self.arrivals()
+            .insert(pod_uid.to_owned(), Arrival { entries, netns });
         Ok(())
     }
 
     /// The pod runs: its addresses are routed to it. Gives those for which that worked.
     pub async fn activate(&self, pod_uid: &str) -> Vec<String> {
         let arrival = self.arrivals().remove(pod_uid);
-        let Some(arrival) = arrival else { return self.addresses_of(pod_uid) };
+        let Some(arrival) = arrival else {
+            return self.addresses_of(pod_uid);
+        };
         let mut carried = Vec::new();
         for entry in arrival.entries {
             let address = entry.address();
             match self.own(&arrival.netns, entry).await {
                 Ok(()) => carried.push(address.to_string()),
-                Err(error) => tracing::warn!(%address, error = chain(&error), "connections to this address are lost"),
+                Err(error) => {
+                    tracing::warn!(%address, error = chain(&error), "connections to this address are lost")
+                }
             }
         }
         carried
@@ -149,7 +177,8 @@ impl CarryKeeper {
     /// The pod will never run here: its addresses go with its network namespace.
     pub async fn abandon(&self, pod_uid: &str) {
         let arrival = self.arrivals().remove(pod_uid);
-        self.cancel(arrival.map(|arrival| arrival.entries).unwrap_or_default()).await;
+        self.cancel(arrival.map(|arrival| arrival.entries).unwrap_or_default())
+            .await;
     }
 
     /// The pod will not leave this node after all.
@@ -178,8 +207,15 @@ impl CarryKeeper {
         let mut entries = Vec::new();
         for Carried { address, home } in addresses {
             let at_home = *home == self.me;
-            let record =
-                carry::survey_forward(&self.network, &pod, pod_address, *address, target.address, at_home).await?;
+            let record = carry::survey_forward(
+                &self.network,
+                &pod,
+                pod_address,
+                *address,
+                target.address,
+                at_home,
+            )
+            .await?;
             carry::prepare(&self.network, &record).await?;
             entries.push(Entry {
                 record,
@@ -196,7 +232,11 @@ impl CarryKeeper {
 
     /// Sends the addresses after the pod, and lets its old network namespace forward what still arrives there. Gives the
     /// moves of which their homes are still to be told.
-    pub async fn hand_over(&self, hand_over: HandOver, carried: &[String]) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
+    pub async fn hand_over(
+        &self,
+        hand_over: HandOver,
+        carried: &[String],
+    ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
         let mut to_tell = Vec::new();
         let mut forwarding = None;
         for entry in hand_over.entries {
@@ -218,7 +258,10 @@ impl CarryKeeper {
                 Err(error) => Err(error),
             };
             if let Err(error) = started {
-                tracing::warn!(error = chain(&error), "packets that were held are lost; their senders will repeat them");
+                tracing::warn!(
+                    error = chain(&error),
+                    "packets that were held are lost; their senders will repeat them"
+                );
             }
         }
         to_tell
@@ -228,10 +271,18 @@ impl CarryKeeper {
     pub async fn moved_on(&self, by: &str, address: Ipv4Addr, holder: NodeAt) -> Result<(), CarryError> {
         let entry = self.entries().get(&address).cloned();
         let Some(entry) = entry.filter(|entry| entry.holder.name == by || entry.holder == holder) else {
-            return Err(CarryError::NotTheirs { node: by.to_owned(), address });
+            return Err(CarryError::NotTheirs {
+                node: by.to_owned(),
+                address,
+            });
         };
         let record = entry.record.repoint(&self.network, holder.address).await?;
-        self.put(Entry { record, holder, ..entry }).await
+        self.put(Entry {
+            record,
+            holder,
+            ..entry
+        })
+        .await
     }
 
     /// Ends this node's part, whatever it is.
@@ -252,8 +303,18 @@ impl CarryKeeper {
 
     /// Ends this node's part because another node, which must have a part in it too, says so.
     pub async fn end_for(&self, by: &str, address: Ipv4Addr) -> Result<(), CarryError> {
-        let theirs = self.entries().get(&address).is_none_or(|entry| entry.home.name == by || entry.holder.name == by);
-        if theirs { self.end(address).await } else { Err(CarryError::NotTheirs { node: by.to_owned(), address }) }
+        let theirs = self
+            .entries()
+            .get(&address)
+            .is_none_or(|entry| entry.home.name == by || entry.holder.name == by);
+        if theirs {
+            self.end(address).await
+        } else {
+            Err(CarryError::NotTheirs {
+                node: by.to_owned(),
+                address,
+            })
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Entry> {

@@ -15,4 +15,4 @@ mod keeper;
 pub use calls::{answer_ended, answer_move, tell_home};
 pub use ending::keep_watch;
 pub use entry::{CarryError, NodeAt};
-pub use keeper::{CarryKeeper, Carried, HandOver, Newcomer};
+pub use keeper::{Carried, CarryKeeper, HandOver, Newcomer};

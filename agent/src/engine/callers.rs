@@ -40,7 +40,11 @@ pub(super) async fn serve(
                 Role::Migrate => migrate(&roster, caller).await,
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
-                Role::Unspecified => caller.refuse("RoleUnknown", "this agent does not know what the caller wants").await,
+                Role::Unspecified => {
+                    caller
+                        .refuse("RoleUnknown", "this agent does not know what the caller wants")
+                        .await
+                }
             };
             if let Err(error) = answered {
                 tracing::info!(node = who, ?role, error = chain(&error), "a caller was lost");
@@ -56,7 +60,12 @@ async fn within(talk: impl Future<Output = Result<(), PeerError>>) -> Result<(),
 /// A pod comes: only from the node that the plan names, and only to a task that waits for it.
 async fn migrate(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
     let Some(links) = roster.target_of(&caller.hello().migration_uid, caller.node()) else {
-        return caller.refuse("MigrationUnknown", "this node has not been told of the migration (yet)").await;
+        return caller
+            .refuse(
+                "MigrationUnknown",
+                "this node has not been told of the migration (yet)",
+            )
+            .await;
     };
     let link = caller.welcome().await?;
     if links.try_send(link).is_err() {
@@ -78,7 +87,11 @@ async fn verdict(verdicts: &Verdicts, caller: Caller) -> Result<(), PeerError> {
                     None => VerdictAnswer::Unknown,
                 };
                 tracing::info!(%migration, ?answer, "asked for the verdict");
-                sender.send(Message::Verdict(Verdict { verdict: answer.into() })).await?;
+                sender
+                    .send(Message::Verdict(Verdict {
+                        verdict: answer.into(),
+                    }))
+                    .await?;
             }
             Ok(_) => {}
             // The question is answered and the caller has gone.
@@ -101,7 +114,11 @@ async fn carried(node: &Node, caller: Caller) -> Result<(), PeerError> {
             Ok(()) => sender.send(Message::CarryOk(Empty {})).await?,
             Err(error) => {
                 // No answer: the caller tries again, and this log says why.
-                tracing::warn!(by, error = chain(&error), "news of a carried address was not taken");
+                tracing::warn!(
+                    by,
+                    error = chain(&error),
+                    "news of a carried address was not taken"
+                );
                 return Ok(());
             }
         }

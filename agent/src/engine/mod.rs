@@ -45,7 +45,13 @@ impl Engine {
             let journal: Journal<SourceEntry> = node.journals.open(&uid, "source")?;
             verdicts.set(&uid, answer_of(journal.entries()));
         }
-        Ok(Self { node, roster: Arc::default(), verdicts, drain, metrics })
+        Ok(Self {
+            node,
+            roster: Arc::default(),
+            verdicts,
+            drain,
+            metrics,
+        })
     }
 
     /// Runs until `ended`.
@@ -64,7 +70,11 @@ impl Engine {
             ended.clone(),
         ));
         tokio::spawn(carry::keep_watch(self.node.clone(), pods.clone(), ended.clone()));
-        tokio::spawn(target::parking::end_needless(self.node.clone(), pods, ended.clone()));
+        tokio::spawn(target::parking::end_needless(
+            self.node.clone(),
+            pods,
+            ended.clone(),
+        ));
         let mut events = feed.subscribe();
         loop {
             let event = tokio::select! {
@@ -81,7 +91,9 @@ impl Engine {
     }
 
     fn applied(self: &Arc<Self>, role: Role, migration: Arc<PodMigration>) {
-        let Some(uid) = migration.metadata.uid.clone() else { return };
+        let Some(uid) = migration.metadata.uid.clone() else {
+            return;
+        };
         if self.roster.update(role, &uid, &migration) {
             return;
         }
@@ -104,15 +116,30 @@ impl Engine {
                         name: Some(name),
                         ..ObjectMeta::default()
                     };
-                    let migration = PodMigration { metadata, spec: nothing_asked(), status: None };
+                    let migration = PodMigration {
+                        metadata,
+                        spec: nothing_asked(),
+                        status: None,
+                    };
                     self.start(role, uid, Arc::new(migration), true, false);
                 }
             }
         }
     }
 
-    fn start(self: &Arc<Self>, role: Role, uid: String, migration: Arc<PodMigration>, journaled: bool, there: bool) {
-        let running = if journaled { Some(self.drain.resume()) } else { self.drain.begin() };
+    fn start(
+        self: &Arc<Self>,
+        role: Role,
+        uid: String,
+        migration: Arc<PodMigration>,
+        journaled: bool,
+        there: bool,
+    ) {
+        let running = if journaled {
+            Some(self.drain.resume())
+        } else {
+            self.drain.begin()
+        };
         let Some(running) = running else {
             tracing::info!(%uid, "not begun: this agent is ending");
             return;
@@ -128,10 +155,24 @@ impl Engine {
             match role {
                 Role::Source => {
                     let (node, verdicts) = (engine.node.clone(), engine.verdicts.clone());
-                    SourceTask { node, updates, verdicts, metrics: engine.metrics.clone() }.run().await;
+                    SourceTask {
+                        node,
+                        updates,
+                        verdicts,
+                        metrics: engine.metrics.clone(),
+                    }
+                    .run()
+                    .await;
                 }
                 Role::Target => {
-                    TargetTask { node: engine.node.clone(), updates, links, metrics: engine.metrics.clone() }.run().await;
+                    TargetTask {
+                        node: engine.node.clone(),
+                        updates,
+                        links,
+                        metrics: engine.metrics.clone(),
+                    }
+                    .run()
+                    .await;
                 }
             }
             engine.roster.ended(role, &uid);
@@ -142,25 +183,36 @@ impl Engine {
 
     fn is_journaled(&self, role: Role, uid: &str) -> bool {
         let listed = self.node.journals.list(role_name(role));
-        let listed = listed.inspect_err(|error| tracing::error!(error = chain(error), "journals cannot be listed"));
+        let listed =
+            listed.inspect_err(|error| tracing::error!(error = chain(error), "journals cannot be listed"));
         listed.is_ok_and(|listed| listed.iter().any(|known| known == uid))
     }
 
     /// Namespace and name as the journal has them.
     fn named(&self, role: Role, uid: &str) -> (String, String) {
         let named = match role {
-            Role::Source => self.node.journals.open::<SourceEntry>(uid, role_name(role)).ok().and_then(|journal| {
-                journal.entries().iter().find_map(|entry| match entry {
-                    SourceEntry::Begun { namespace, name, .. } => Some((namespace.clone(), name.clone())),
-                    _ => None,
-                })
-            }),
-            Role::Target => self.node.journals.open::<TargetEntry>(uid, role_name(role)).ok().and_then(|journal| {
-                journal.entries().iter().find_map(|entry| match entry {
-                    TargetEntry::Begun { namespace, name, .. } => Some((namespace.clone(), name.clone())),
-                    _ => None,
-                })
-            }),
+            Role::Source => self
+                .node
+                .journals
+                .open::<SourceEntry>(uid, role_name(role))
+                .ok()
+                .and_then(|journal| {
+                    journal.entries().iter().find_map(|entry| match entry {
+                        SourceEntry::Begun { namespace, name, .. } => Some((namespace.clone(), name.clone())),
+                        _ => None,
+                    })
+                }),
+            Role::Target => self
+                .node
+                .journals
+                .open::<TargetEntry>(uid, role_name(role))
+                .ok()
+                .and_then(|journal| {
+                    journal.entries().iter().find_map(|entry| match entry {
+                        TargetEntry::Begun { namespace, name, .. } => Some((namespace.clone(), name.clone())),
+                        _ => None,
+                    })
+                }),
         };
         named.unwrap_or_else(|| ("default".to_owned(), uid.to_owned()))
     }
@@ -182,14 +234,24 @@ fn role_name(role: Role) -> &'static str {
 
 /// A migration that no journal knows is begun in one phase only: in any other, this agent has had its part, or never gets one.
 fn is_to_begin(migration: &PodMigration) -> bool {
-    let Some(status) = &migration.status else { return false };
-    let complete = status.plan.as_ref().is_some_and(|plan| plan.target_pod_uid.is_some());
+    let Some(status) = &migration.status else {
+        return false;
+    };
+    let complete = status
+        .plan
+        .as_ref()
+        .is_some_and(|plan| plan.target_pod_uid.is_some());
     status.phase == MigrationPhase::Copying && complete
 }
 
 /// The spec of an object that is gone.
 fn nothing_asked() -> PodMigrationSpec {
-    PodMigrationSpec { pod_name: String::new(), target: None, timeout: MigrationTimeout::default(), cancel: false }
+    PodMigrationSpec {
+        pod_name: String::new(),
+        target: None,
+        timeout: MigrationTimeout::default(),
+        cancel: false,
+    }
 }
 
 fn answer_of(entries: &[SourceEntry]) -> Answer {

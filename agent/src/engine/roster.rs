@@ -40,7 +40,14 @@ impl Roster {
         let plan = migration.status.as_ref().and_then(|status| status.plan.as_ref());
         let source_node = plan.map(|plan| plan.source_node.clone()).unwrap_or_default();
         let (sender, updates) = watch::channel(migration);
-        self.map().insert((role, uid.to_owned()), Entry { updates: Some(sender), links, source_node });
+        self.map().insert(
+            (role, uid.to_owned()),
+            Entry {
+                updates: Some(sender),
+                links,
+                source_node,
+            },
+        );
         updates
     }
 

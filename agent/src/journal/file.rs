@@ -63,13 +63,20 @@ impl JournalDir {
     }
 
     /// Opens, or begins, the journal of one migration in one role (`source` or `target`).
-    pub fn open<E: Serialize + DeserializeOwned>(&self, migration: &str, role: &str) -> Result<Journal<E>, JournalError> {
+    pub fn open<E: Serialize + DeserializeOwned>(
+        &self,
+        migration: &str,
+        role: &str,
+    ) -> Result<Journal<E>, JournalError> {
         Journal::open(self.0.join(format!("{migration}.{role}")))
     }
 
     /// UIDs of the migrations that have a journal in that role.
     pub fn list(&self, role: &str) -> Result<Vec<String>, JournalError> {
-        let failed = |source| JournalError::Io { path: self.0.clone(), source };
+        let failed = |source| JournalError::Io {
+            path: self.0.clone(),
+            source,
+        };
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -94,13 +101,21 @@ pub struct Journal<E> {
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
     fn open(path: PathBuf) -> Result<Self, JournalError> {
-        let failed = |source| JournalError::Io { path: path.clone(), source };
+        let failed = |source| JournalError::Io {
+            path: path.clone(),
+            source,
+        };
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if bytes > MAX_BYTES {
             return Err(JournalError::TooLarge { path, bytes });
         }
-        let mut file =
-            OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
         let text = fs::read(&path).map_err(failed)?;
         let (entries, torn) = parse(&path, &text)?;
         if torn {
@@ -109,22 +124,35 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         if text.is_empty() {
             sync_directory(&path).map_err(failed)?;
         }
-        Ok(Self { path, file, entries, marker: PhantomData })
+        Ok(Self {
+            path,
+            file,
+            entries,
+            marker: PhantomData,
+        })
     }
 
     /// Appends an entry and returns when it is on disk.
     pub fn append(&mut self, entry: E) -> Result<(), JournalError> {
-        let mut line = serde_json::to_vec(&entry)
-            .map_err(|source| JournalError::Io { path: self.path.clone(), source: source.into() })?;
+        let mut line = serde_json::to_vec(&entry).map_err(|source| JournalError::Io {
+            path: self.path.clone(),
+            source: source.into(),
+        })?;
         line.push(b'\n');
         let before = self.file.metadata().map(|metadata| metadata.len());
         let written = before.and_then(|before| {
-            self.file.write_all(&line).and_then(|()| self.file.sync_data()).inspect_err(|_| {
-                // The caller is told that the step must not begin: a restart must not read otherwise.
-                let _ = self.file.set_len(before).and_then(|()| self.file.sync_data());
-            })
+            self.file
+                .write_all(&line)
+                .and_then(|()| self.file.sync_data())
+                .inspect_err(|_| {
+                    // The caller is told that the step must not begin: a restart must not read otherwise.
+                    let _ = self.file.set_len(before).and_then(|()| self.file.sync_data());
+                })
         });
-        written.map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
+        written.map_err(|source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
         self.entries.push(entry);
         Ok(())
     }
@@ -136,7 +164,10 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 
     /// Ends the journal: nothing is left to be undone or finished.
     pub fn remove(self) -> Result<(), JournalError> {
-        let failed = |source| JournalError::Io { path: self.path.clone(), source };
+        let failed = |source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        };
         fs::remove_file(&self.path).map_err(failed)?;
         sync_directory(&self.path).map_err(failed)
     }
@@ -147,21 +178,31 @@ fn parse<E: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<(Vec<E>, bool)
     let torn = !text.is_empty() && !text.ends_with(b"\n");
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let last = lines.pop();
-    debug_assert!(torn || last.is_none_or(<[u8]>::is_empty), "what follows the last newline is the torn line");
+    debug_assert!(
+        torn || last.is_none_or(<[u8]>::is_empty),
+        "what follows the last newline is the torn line"
+    );
     let mut entries = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         match serde_json::from_slice(line) {
             Ok(entry) => entries.push(entry),
             // A line that a crash tore is closed by a newline when the journal is next opened.
             Err(error) if error.is_eof() => {}
-            Err(source) => return Err(JournalError::Entry { path: path.to_owned(), line: index + 1, source }),
+            Err(source) => {
+                return Err(JournalError::Entry {
+                    path: path.to_owned(),
+                    line: index + 1,
+                    source,
+                });
+            }
         }
     }
     Ok((entries, torn))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    path.parent()
+        .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 #[cfg(test)]
@@ -188,14 +229,19 @@ mod tests {
         let mut journal = journals.open::<String>("uid", "source").unwrap();
         journal.append("three".to_owned()).unwrap();
         drop(journal);
-        assert_eq!(journals.open::<String>("uid", "source").unwrap().entries(), ["one", "three"]);
+        assert_eq!(
+            journals.open::<String>("uid", "source").unwrap().entries(),
+            ["one", "three"]
+        );
     }
 
     #[test]
     fn a_line_of_another_kind_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("uid.source"), b"{\"other\":1}\n").unwrap();
-        let error = JournalDir::new(dir.path().to_owned()).open::<u32>("uid", "source").unwrap_err();
+        let error = JournalDir::new(dir.path().to_owned())
+            .open::<u32>("uid", "source")
+            .unwrap_err();
         assert!(matches!(error, JournalError::Entry { line: 1, .. }), "{error}");
     }
 

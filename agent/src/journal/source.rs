@@ -92,14 +92,25 @@ pub enum Undo {
 ///
 /// Never called with a committed journal; gives nothing for one.
 pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
-    if entries.iter().any(|entry| matches!(entry, SourceEntry::Committed { .. } | SourceEntry::RolledBack { .. })) {
+    if entries.iter().any(|entry| {
+        matches!(
+            entry,
+            SourceEntry::Committed { .. } | SourceEntry::RolledBack { .. }
+        )
+    }) {
         return Vec::new();
     }
     let frozen = entries.contains(&SourceEntry::Freezing);
     let mut undo = Vec::new();
     let mut thaw = Vec::new();
     for entry in entries {
-        if let SourceEntry::CheckpointPrepared { container, freezer, call, gate } = entry {
+        if let SourceEntry::CheckpointPrepared {
+            container,
+            freezer,
+            call,
+            gate,
+        } = entry
+        {
             undo.push(Undo::EndCheckpoint {
                 container: container.clone(),
                 freezer: freezer.clone(),
@@ -108,7 +119,9 @@ pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
                 frozen,
             });
             if frozen {
-                thaw.push(Undo::Thaw { freezer: freezer.clone() });
+                thaw.push(Undo::Thaw {
+                    freezer: freezer.clone(),
+                });
             }
         }
     }
@@ -144,9 +157,10 @@ pub enum SourceResume {
 pub fn resume_source(entries: &[SourceEntry]) -> SourceResume {
     match entries.last() {
         None => SourceResume::Nothing,
-        Some(SourceEntry::RolledBack { reason, message }) => {
-            SourceResume::ReportRollback { reason: reason.clone(), message: message.clone() }
-        }
+        Some(SourceEntry::RolledBack { reason, message }) => SourceResume::ReportRollback {
+            reason: reason.clone(),
+            message: message.clone(),
+        },
         Some(SourceEntry::Released { .. }) => SourceResume::AwaitRemoval,
         Some(SourceEntry::Committed { .. }) => SourceResume::AwaitRunning,
         Some(_) => SourceResume::RollBack,
@@ -176,7 +190,9 @@ mod tests {
                 target_node: "n2".to_owned(),
                 target_address: "192.0.2.2".to_owned(),
             },
-            SourceEntry::HoldPrepared { netns: PathBuf::from("netns") },
+            SourceEntry::HoldPrepared {
+                netns: PathBuf::from("netns"),
+            },
             checkpoint("app"),
             checkpoint("sidecar"),
             SourceEntry::Freezing,
@@ -190,10 +206,19 @@ mod tests {
         let run = whole_run();
         for end in 1..=run.len() {
             let entries = &run[..end];
-            let committed = entries.iter().any(|entry| matches!(entry, SourceEntry::Committed { .. }));
-            assert_eq!(resume_source(entries) == SourceResume::RollBack, !committed, "{entries:?}");
+            let committed = entries
+                .iter()
+                .any(|entry| matches!(entry, SourceEntry::Committed { .. }));
+            assert_eq!(
+                resume_source(entries) == SourceResume::RollBack,
+                !committed,
+                "{entries:?}"
+            );
             if committed {
-                assert!(undo_source(entries).is_empty(), "a committed source must never be thawed: {entries:?}");
+                assert!(
+                    undo_source(entries).is_empty(),
+                    "a committed source must never be thawed: {entries:?}"
+                );
             }
         }
     }
@@ -218,7 +243,10 @@ mod tests {
     #[test]
     fn a_source_that_was_never_frozen_is_not_thawed() {
         let undo = undo_source(&whole_run()[..4]);
-        assert!(!undo.iter().any(|undo| matches!(undo, Undo::Thaw { .. })), "{undo:?}");
+        assert!(
+            !undo.iter().any(|undo| matches!(undo, Undo::Thaw { .. })),
+            "{undo:?}"
+        );
         assert_eq!(undo.len(), 3);
     }
 }

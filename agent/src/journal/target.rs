@@ -71,9 +71,10 @@ pub enum TargetResume {
 pub fn resume_target(entries: &[TargetEntry]) -> TargetResume {
     match entries.last() {
         None => TargetResume::Nothing,
-        Some(TargetEntry::Aborted { reason, message }) => {
-            TargetResume::ReportAbort { reason: reason.clone(), message: message.clone() }
-        }
+        Some(TargetEntry::Aborted { reason, message }) => TargetResume::ReportAbort {
+            reason: reason.clone(),
+            message: message.clone(),
+        },
         Some(TargetEntry::Running) => TargetResume::TellRunning,
         Some(TargetEntry::Holding) => TargetResume::AskVerdict,
         Some(_) => TargetResume::Abort,
@@ -94,8 +95,13 @@ mod tests {
                 source_node: "n1".to_owned(),
                 source_address: "192.0.2.1".to_owned(),
             },
-            TargetEntry::Records { containers: vec!["app".to_owned()] },
-            TargetEntry::Addresses { netns: PathBuf::from("netns"), addresses: vec![] },
+            TargetEntry::Records {
+                containers: vec!["app".to_owned()],
+            },
+            TargetEntry::Addresses {
+                netns: PathBuf::from("netns"),
+                addresses: vec![],
+            },
             TargetEntry::Holding,
             TargetEntry::Running,
         ];

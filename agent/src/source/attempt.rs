@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use godwit_container::{
     cgroup::Freezer,
     checkpoint::{Checkpoint, find_runc},
-    discover::discover,
+    discover::{ContainerOnNode, discover},
 };
 use godwit_crds::{Plan, SourceState};
 use godwit_network::hold::{ActiveHold, Hold, PreparedHold, QueueNumbers};
@@ -25,6 +25,7 @@ use super::{
     images::DESCRIPTORS,
     status::SourceStatus,
     stream::send_stream,
+    sysv,
 };
 use crate::{
     appear::appear,
@@ -103,25 +104,49 @@ impl Attempt {
             return Err(Failure::new(step, "PodReplaced", message));
         }
         let spec = pod.spec.unwrap_or_default();
-        let found = discover(&self.node.cri, &self.node.host, &self.plan.source_pod_uid).await.at(step)?;
+        let found = discover(&self.node.cri, &self.node.host, &self.plan.source_pod_uid)
+            .await
+            .at(step)?;
         let netns = found.netns.ok_or_else(|| {
-            Failure::new(step, "NoNetworkNamespace", "the container runtime names no network namespace of the pod")
+            Failure::new(
+                step,
+                "NoNetworkNamespace",
+                "the container runtime names no network namespace of the pod",
+            )
         })?;
         let own_address: Ipv4Addr = pod
             .status
             .and_then(|status| status.pod_ip)
             .and_then(|address| address.parse().ok())
-            .ok_or_else(|| Failure::new(step, "AddressUnsupported", "the pod has no IPv4 address; only IPv4 is carried so far"))?;
-        let mut addresses = vec![Carried { address: own_address, home: self.node.carry.me().clone() }];
+            .ok_or_else(|| {
+                Failure::new(
+                    step,
+                    "AddressUnsupported",
+                    "the pod has no IPv4 address; only IPv4 is carried so far",
+                )
+            })?;
+        let mut addresses = vec![Carried {
+            address: own_address,
+            home: self.node.carry.me().clone(),
+        }];
         addresses.extend(self.node.carry.carried_by(&self.plan.source_pod_uid));
         let mut left = found.containers;
         let mut containers = Vec::new();
         for wanted in &spec.containers {
             let Some(position) = left.iter().position(|container| container.name == wanted.name) else {
-                let message = format!("container {} does not run; a pod moves only while all its containers do", wanted.name);
+                let message = format!(
+                    "container {} does not run; a pod moves only while all its containers do",
+                    wanted.name
+                );
                 return Err(Failure::new(step, "ContainerNotRunning", message));
             };
-            containers.push(self.container(left.swap_remove(position)).await?);
+            containers.push(
+                self.container(
+                    left.swap_remove(position),
+                    wanted.image.clone().unwrap_or_default(),
+                )
+                .await?,
+            );
         }
         Ok(SourcePod {
             hostname: spec.hostname.unwrap_or_else(|| self.pod_name.clone()),
@@ -132,24 +157,34 @@ impl Attempt {
         })
     }
 
-    async fn container(&self, on_node: godwit_container::discover::ContainerOnNode) -> Result<SourceContainer, Failure> {
+    async fn container(&self, on_node: ContainerOnNode, image: String) -> Result<SourceContainer, Failure> {
         let step = SourceStep::Discover;
         let (agent, node) = (&self.node.layout, &self.node.layout_on_node);
         let name = &on_node.name;
         let image_dir = agent.image_dir(&self.migration_uid, name).at(step)?;
         let gate_dir = agent.gate_dir(&self.migration_uid, name).at(step)?;
-        let call_dir = agent.gate_dir(&self.migration_uid, &format!("{name}.call")).at(step)?;
+        let call_dir = agent
+            .gate_dir(&self.migration_uid, &format!("{name}.call"))
+            .at(step)?;
         // containerd before 2.2 names the image only by a reference, which may be a name.
-        let named = if on_node.image_id.is_empty() { &on_node.image_ref } else { &on_node.image_id };
+        let named = if on_node.image_id.is_empty() {
+            &on_node.image_ref
+        } else {
+            &on_node.image_id
+        };
         let image_id = self.node.cri.image_id(named).await.at(step)?.ok_or_else(|| {
-            let message = format!("container {name}: the container runtime does not know its image {named} any more");
+            let message =
+                format!("container {name}: the container runtime does not know its image {named} any more");
             Failure::new(step, "ImageUnknown", message)
         })?;
         for directory in [&image_dir, &gate_dir] {
             RecordDir::create(agent, directory).at(step)?;
         }
+        let freezer = Freezer::of_pid(&self.node.host, on_node.pid).at(step)?;
         Ok(SourceContainer {
-            freezer: Freezer::of_pid(&self.node.host, on_node.pid).at(step)?,
+            maps_sysv: sysv::is_mapped(&self.node.host, &freezer),
+            image,
+            freezer,
             image_dir_on_node: node.image_dir(&self.migration_uid, name).at(step)?,
             gate_dir_on_node: node.gate_dir(&self.migration_uid, name).at(step)?,
             image_id,
@@ -166,7 +201,14 @@ impl Attempt {
         // The target may hear of the migration later than we do: refusals are final only at the deadline.
         let (sender, mut receiver) = loop {
             let hello = Hello::new(Role::Migrate, &self.migration_uid, &self.node.name);
-            match peer::greet((target.address, self.node.port).into(), &target.name, &self.node.identity, hello).await {
+            match peer::greet(
+                (target.address, self.node.port).into(),
+                &target.name,
+                &self.node.identity,
+                hello,
+            )
+            .await
+            {
                 Ok(link) => break link,
                 Err(error) if Instant::now() + DIAL_AGAIN < self.deadline && error.is_transient() => {
                     tracing::info!(%error, "the target's agent is not there yet");
@@ -175,10 +217,13 @@ impl Attempt {
                 Err(error) => return Err(error).at(step),
             }
         };
+        let sysv_owner = sysv::owner(&pod.containers).at(step)?;
         let entries = pod.containers.iter().map(|container| ContainerEntry {
             name: container.name().to_owned(),
             image_id: container.image_id.clone(),
             runtime: container.on_node.runtime_type.clone(),
+            image: container.image.clone(),
+            owns_sysv: container.name() == sysv_owner,
         });
         let manifest = Manifest {
             source_pod_uid: self.plan.source_pod_uid.clone(),
@@ -188,18 +233,35 @@ impl Attempt {
             containers: entries.collect(),
         };
         sender.send(Message::Manifest(manifest)).await.at(step)?;
-        talk::expect(&mut receiver, step, |message| matches!(message, Message::ManifestOk(_))).await?;
+        talk::expect(&mut receiver, step, |message| {
+            matches!(message, Message::ManifestOk(_))
+        })
+        .await?;
         self.link = Some((sender, receiver));
         Ok(())
     }
 
     async fn prepare_hold(&mut self, pod: &SourcePod) -> Result<(), Failure> {
         let step = SourceStep::PrepareHold;
-        self.journal.append(SourceEntry::HoldPrepared { netns: pod.netns.clone() }).at(step)?;
+        self.journal
+            .append(SourceEntry::HoldPrepared {
+                netns: pod.netns.clone(),
+            })
+            .at(step)?;
         let netns = netns::open(&self.node.host, &pod.netns).at(step)?;
         self.prepared_hold = Some(Hold::prepare(netns, QueueNumbers::default()).await.at(step)?);
         let uid = &self.plan.source_pod_uid;
-        let surveyed = self.node.carry.survey(uid, pod.netns.clone(), pod.own_address, &pod.addresses, &self.target_at()?).await;
+        let surveyed = self
+            .node
+            .carry
+            .survey(
+                uid,
+                pod.netns.clone(),
+                pod.own_address,
+                &pod.addresses,
+                &self.target_at()?,
+            )
+            .await;
         self.hand_over = Some(surveyed.at(step)?);
         Ok(())
     }
@@ -210,7 +272,9 @@ impl Attempt {
         let mut bases = Vec::new();
         for part in pod.parts(&self.node.host) {
             let spec = ObjectSpec::new(part.kind(godwit_transfer::Pass::Base));
-            let base = send_stream(sender, spec, move |writer| files::write_base(part, writer)).await.at(step)?;
+            let base = send_stream(sender, spec, move |writer| files::write_base(part, writer))
+                .await
+                .at(step)?;
             bases.push(base);
         }
         Ok(bases)
@@ -228,35 +292,53 @@ impl Attempt {
                     gate: container.gate_dir.clone(),
                 })
                 .at(step)?;
-            let call = self.checkpoint(container)?.start(&container.call_dir, &self.node.launcher).await.at(step)?;
+            let call = self
+                .checkpoint(container)?
+                .start(&container.call_dir, &self.node.launcher)
+                .await
+                .at(step)?;
             calls.push(Waiting::new(call));
         }
         let (sender, deadline) = (self.sender(step)?, self.deadline);
-        let waiting = pod.containers.iter().zip(&calls).map(|(container, call)| async move {
-            let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
-            tokio::select! {
-                appeared = appear(&gate, &[record::WAITING], "runc, on its way to CRIU,", deadline) => {
-                    appeared.at(step)?;
+        let waiting = pod
+            .containers
+            .iter()
+            .zip(&calls)
+            .map(|(container, call)| async move {
+                let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
+                tokio::select! {
+                    appeared = appear(&gate, &[record::WAITING], "runc, on its way to CRIU,", deadline) => {
+                        appeared.at(step)?;
+                    }
+                    ended = call.ended() => return Err(failed(step, container, &ended?)),
                 }
-                ended = call.ended() => return Err(failed(step, container, &ended?)),
-            }
-            let descriptors = tokio::fs::read(container.image_dir.join(DESCRIPTORS)).await.map_err(|error| {
-                Failure::from_error(step, "DescriptorsMissing", &error)
-            })?;
-            let kind = ObjectKind::Descriptors { container: container.name().to_owned() };
-            let id = sender.begin_object(ObjectSpec::new(kind)).await.at(step)?;
-            sender.send_chunk(id, descriptors.into()).await.at(step)?;
-            sender.end_object(id).await.at(step)
-        });
+                let descriptors = tokio::fs::read(container.image_dir.join(DESCRIPTORS))
+                    .await
+                    .map_err(|error| Failure::from_error(step, "DescriptorsMissing", &error))?;
+                let kind = ObjectKind::Descriptors {
+                    container: container.name().to_owned(),
+                };
+                let id = sender.begin_object(ObjectSpec::new(kind)).await.at(step)?;
+                sender.send_chunk(id, descriptors.into()).await.at(step)?;
+                sender.end_object(id).await.at(step)
+            });
         try_join_all(waiting).await?;
         sender.send(Message::SpawnReady(Empty {})).await.at(step)?;
         Ok(calls)
     }
 
-    fn checkpoint(&self, container: &SourceContainer) -> Result<godwit_container::call::RuntimeCall, Failure> {
+    fn checkpoint(
+        &self,
+        container: &SourceContainer,
+    ) -> Result<godwit_container::call::RuntimeCall, Failure> {
         let step = SourceStep::PrepareCheckpoint;
         let node = &self.node;
-        let runc = find_runc(&node.host, &node.search_path, container.on_node.runtime_binary.as_deref()).at(step)?;
+        let runc = find_runc(
+            &node.host,
+            &node.search_path,
+            container.on_node.runtime_binary.as_deref(),
+        )
+        .at(step)?;
         let left = self.deadline.saturating_duration_since(Instant::now());
         let checkpoint = Checkpoint {
             runc: &runc,
@@ -276,12 +358,17 @@ impl Attempt {
 
     async fn end_parking(&mut self, pod: &SourcePod) -> Result<(), Failure> {
         let step = SourceStep::EndParking;
-        let first = pod.containers.first().map(|container| container.name().to_owned());
+        let first = pod
+            .containers
+            .first()
+            .map(|container| container.name().to_owned());
         let (sender, receiver) = self.link_mut(step)?;
         sender.send(Message::EndParking(Empty {})).await.at(step)?;
-        talk::expect(receiver, step, |message| {
-            matches!(message, Message::Parked(parked) if Some(&parked.container) == first.as_ref())
-        })
+        talk::expect(
+            receiver,
+            step,
+            |message| matches!(message, Message::Parked(parked) if Some(&parked.container) == first.as_ref()),
+        )
         .await
     }
 
@@ -291,23 +378,40 @@ impl Attempt {
         let (Some(address), Some(name)) = (&self.plan.target_address, &self.plan.target_node) else {
             return Err(Failure::new(step, "PlanIncomplete", "the plan names no target"));
         };
-        let address = address
-            .parse()
-            .map_err(|_| Failure::new(step, "PlanIncomplete", format!("`{address}` is no IPv4 address of a node")))?;
-        Ok(NodeAt { name: name.clone(), address })
+        let address = address.parse().map_err(|_| {
+            Failure::new(
+                step,
+                "PlanIncomplete",
+                format!("`{address}` is no IPv4 address of a node"),
+            )
+        })?;
+        Ok(NodeAt {
+            name: name.clone(),
+            address,
+        })
     }
 
     pub(super) fn sender(&self, step: SourceStep) -> Result<&Sender, Failure> {
-        self.link.as_ref().map(|link| &link.0).ok_or_else(|| not_connected(step))
+        self.link
+            .as_ref()
+            .map(|link| &link.0)
+            .ok_or_else(|| not_connected(step))
     }
 
     pub(super) fn link_mut(&mut self, step: SourceStep) -> Result<(&Sender, &mut Receiver), Failure> {
-        self.link.as_mut().map(|(sender, receiver)| (&*sender, receiver)).ok_or_else(|| not_connected(step))
+        self.link
+            .as_mut()
+            .map(|(sender, receiver)| (&*sender, receiver))
+            .ok_or_else(|| not_connected(step))
     }
 }
 
 fn not_connected(step: SourceStep) -> Failure {
-    Failure::new(step, "NotConnected", "the connection to the target's agent is gone")
+    Failure::new(
+        step,
+        "NotConnected",
+        "the connection to the target's agent is gone",
+    )
 }
 
 fn address_entry(carried: &Carried) -> PodAddress {

@@ -42,7 +42,9 @@ impl Waiting {
     pub(super) fn new(call: RunningCall) -> Self {
         let waiting = tokio::spawn(async move { call.wait().await });
         let ended = async move {
-            let ended = waiting.await.map_err(|error| Failure::from_error(SourceStep::Dump, "Internal", &error))?;
+            let ended = waiting
+                .await
+                .map_err(|error| Failure::from_error(SourceStep::Dump, "Internal", &error))?;
             ended.at(SourceStep::Dump)
         };
         Self(ended.boxed().shared())
@@ -55,7 +57,11 @@ impl Waiting {
 }
 
 /// Dumps a frozen container and sends its images; gives when the dump was over.
-pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &Waiting) -> Result<Instant, Failure> {
+pub(super) async fn dump(
+    sender: &Sender,
+    container: &SourceContainer,
+    call: &Waiting,
+) -> Result<Instant, Failure> {
     let step = SourceStep::Dump;
     let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
     gate.mark(record::GO).at(step)?;
@@ -74,9 +80,16 @@ pub(super) async fn dump(sender: &Sender, container: &SourceContainer, call: &Wa
         dumped.send_replace(true);
         Ok(Instant::now())
     };
-    let sending = async { send_images(sender, container.name(), &container.image_dir, watching).await.at(step) };
+    let sending = async {
+        send_images(sender, container.name(), &container.image_dir, watching)
+            .await
+            .at(step)
+    };
     let (over, ()) = try_join(dumping, sending).await?;
-    sender.send(Message::ImagesComplete(ContainerName::new(container.name()))).await.at(step)?;
+    sender
+        .send(Message::ImagesComplete(ContainerName::new(container.name())))
+        .await
+        .at(step)?;
     Ok(over)
 }
 
@@ -95,15 +108,24 @@ async fn criu_is_done(gate: &RecordDir) {
 
 /// What a runtime call that did not succeed means, in CRIU's own words where it has any.
 pub(super) fn failed(step: SourceStep, container: &SourceContainer, outcome: &Outcome) -> Failure {
-    let criu = log::decisive_line(&container.gate_dir.join(DUMP_LOG)).ok().flatten();
+    let criu = log::decisive_line(&container.gate_dir.join(DUMP_LOG))
+        .ok()
+        .flatten();
     let runc = stderr_tail(&container.call_dir).trim().to_owned();
-    let said = criu.or(Some(runc).filter(|text| !text.is_empty())).unwrap_or_else(|| "neither CRIU nor runc left a message".to_owned());
+    let said = criu
+        .or(Some(runc).filter(|text| !text.is_empty()))
+        .unwrap_or_else(|| "neither CRIU nor runc left a message".to_owned());
     let (reason, how) = if outcome.timed_out {
         ("DumpTimedOut", "did not end in time and was stopped".to_owned())
     } else {
-        let status = outcome.exit.map_or_else(|| "a signal".to_owned(), |exit| format!("status {exit}"));
+        let status = outcome
+            .exit
+            .map_or_else(|| "a signal".to_owned(), |exit| format!("status {exit}"));
         ("DumpFailed", format!("ended with {status}"))
     };
-    Failure::new(step, reason, format!("container {}: runc checkpoint {how}: {said}", container.name()))
+    Failure::new(
+        step,
+        reason,
+        format!("container {}: runc checkpoint {how}: {said}", container.name()),
+    )
 }
-

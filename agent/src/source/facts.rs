@@ -28,6 +28,10 @@ pub struct SourceContainer {
     pub on_node: ContainerOnNode,
     /// Its image by the digest of its configuration, which is the same on every node.
     pub image_id: String,
+    /// Its image by the name in the pod's spec.
+    pub image: String,
+    /// True if a process of it has SysV shared memory mapped.
+    pub maps_sysv: bool,
     /// What freezes it.
     pub freezer: Freezer,
     /// Where CRIU writes its images, as the agent sees it.
@@ -52,14 +56,23 @@ impl SourceContainer {
 impl SourcePod {
     /// The trees that travel: the layer of each container, and the shared memory files that all of them see.
     pub fn parts(&self, host: &Host) -> Vec<Part> {
-        let layers = self.containers.iter().filter_map(|it| Part::layer(host, &it.on_node, &it.freezer));
+        let layers = self
+            .containers
+            .iter()
+            .filter_map(|it| Part::layer(host, &it.on_node, &it.freezer));
         let freezers: Vec<_> = self.containers.iter().map(|it| it.freezer.clone()).collect();
-        let shared = self.containers.iter().find_map(|it| Part::shared_memory(host, &it.on_node, freezers.clone()));
+        let shared = self
+            .containers
+            .iter()
+            .find_map(|it| Part::shared_memory(host, &it.on_node, freezers.clone()));
         layers.chain(shared).collect()
     }
 
     /// The addresses as text.
     pub fn address_texts(&self) -> Vec<String> {
-        self.addresses.iter().map(|carried| carried.address.to_string()).collect()
+        self.addresses
+            .iter()
+            .map(|carried| carried.address.to_string())
+            .collect()
     }
 }

@@ -12,14 +12,20 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{attempt::Attempt, dump::{Waiting, dump}, facts::SourcePod, stream::send_stream};
+use super::{
+    attempt::Attempt,
+    dump::{Waiting, dump},
+    facts::SourcePod,
+    stream::send_stream,
+};
 use crate::{
     failure::{AtStep, Failure},
+    fault::{self, Side},
     files,
     journal::SourceEntry,
     peer::{Receiver, Sender},
     step::SourceStep,
-    talk::peers_failure,
+    talk::{lost, peers_failure},
 };
 
 /// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
@@ -73,8 +79,14 @@ impl Attempt {
         bases: Vec<files::Base>,
     ) -> Result<Freeze, Failure> {
         self.enter(SourceStep::Freeze).await?;
-        self.journal.append(SourceEntry::Freezing).at(SourceStep::Freeze)?;
-        let freezers: Vec<_> = pod.containers.iter().map(|container| container.freezer.clone()).collect();
+        self.journal
+            .append(SourceEntry::Freezing)
+            .at(SourceStep::Freeze)?;
+        let freezers: Vec<_> = pod
+            .containers
+            .iter()
+            .map(|container| container.freezer.clone())
+            .collect();
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
             .await
@@ -89,10 +101,17 @@ impl Attempt {
         let (progress, deadline) = (self.progress.clone(), self.deadline);
         let hold = self.hold.as_ref();
         let Some((sender, receiver)) = self.link.as_mut() else {
-            return Err(Failure::new(SourceStep::Dump, "NotConnected", "the connection to the target's agent is gone"));
+            return Err(Failure::new(
+                SourceStep::Dump,
+                "NotConnected",
+                "the connection to the target's agent is gone",
+            ));
         };
         let sender = &*sender;
-        sender.send(Message::Frozen(Empty {})).await.at(SourceStep::Dump)?;
+        sender
+            .send(Message::Frozen(Empty {}))
+            .await
+            .at(SourceStep::Dump)?;
         let silence = async {
             // What outlives this process: after the commit the dead network namespace must stay silent.
             match hold {
@@ -101,7 +120,11 @@ impl Attempt {
             }
         };
         let dumping = async {
-            let dumps = pod.containers.iter().zip(calls).map(|(container, call)| dump(sender, container, call));
+            let dumps = pod
+                .containers
+                .iter()
+                .zip(calls)
+                .map(|(container, call)| dump(sender, container, call));
             let dumped = try_join_all(dumps).await?.into_iter().max();
             Ok((dumped.unwrap_or(paused), Instant::now()))
         };
@@ -109,19 +132,32 @@ impl Attempt {
         let prepared = await_prepared(receiver, deadline);
         let ((), (dumped, sent), (), prepared) = try_join4(silence, dumping, changes, prepared).await?;
         progress.enter(SourceStep::AwaitPrepared).await?;
-        Ok(Freeze { began, paused, dumped, sent, prepared })
+        Ok(Freeze {
+            began,
+            paused,
+            dumped,
+            sent,
+            prepared,
+        })
     }
 }
 
 /// Sends what has changed in each tree, then says so for each container.
 async fn copy_changes(sender: &Sender, pod: &SourcePod, bases: Vec<files::Base>) -> Result<(), Failure> {
     let step = SourceStep::CopyChanges;
+    // Beside the dump, so it is not the step that the progress shows; a test can break it all the same.
+    fault::point(Side::Source, step).await?;
     for base in bases {
         let spec = ObjectSpec::new(base.kind());
-        send_stream(sender, spec, move |writer| files::write_changes(&base, writer)).await.at(step)?;
+        send_stream(sender, spec, move |writer| files::write_changes(&base, writer))
+            .await
+            .at(step)?;
     }
     for container in &pod.containers {
-        sender.send(Message::FilesComplete(ContainerName::new(container.name()))).await.at(step)?;
+        sender
+            .send(Message::FilesComplete(ContainerName::new(container.name())))
+            .await
+            .at(step)?;
     }
     Ok(())
 }
@@ -131,7 +167,7 @@ async fn await_prepared(receiver: &mut Receiver, deadline: Instant) -> Result<In
     let step = SourceStep::AwaitPrepared;
     loop {
         let event = tokio::select! {
-            event = receiver.recv() => event.at(step)?,
+            event = receiver.recv() => event.map_err(|error| lost(step, &error))?,
             () = sleep_until(deadline) => {
                 return Err(Failure::new(step, "TimedOut", "spec.timeout passed while the target was restoring"));
             }

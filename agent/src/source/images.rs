@@ -67,8 +67,13 @@ pub async fn send_images(
             if !growing.contains_key(&name) {
                 let file = File::open(directory.join(&name))?;
                 let size = file.metadata()?.len();
-                let kind = ObjectKind::CriuImage { container: container.to_owned(), name: name.clone() };
-                let id = sender.begin_object(ObjectSpec::new(kind).with_size_hint(size)).await?;
+                let kind = ObjectKind::CriuImage {
+                    container: container.to_owned(),
+                    name: name.clone(),
+                };
+                let id = sender
+                    .begin_object(ObjectSpec::new(kind).with_size_hint(size))
+                    .await?;
                 growing.insert(name, Growing { file, id });
             }
         }

@@ -7,6 +7,7 @@
 //! | `dump` | one container: gate, dump, images |
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
+//! | `sysv` | which container brings the pod's SysV objects along |
 //! | `facts` | what is known of the pod |
 //! | `undo` | back to a source that runs |
 //! | `settle` | after the commit |
@@ -20,9 +21,11 @@ mod images;
 mod settle;
 mod status;
 mod stream;
+mod sysv;
 mod task;
 mod undo;
 
 pub use images::ImagesError;
 pub use stream::StreamError;
+pub use sysv::SysvError;
 pub use task::SourceTask;

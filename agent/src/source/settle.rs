@@ -17,6 +17,7 @@ use super::{freeze::Freeze, status::SourceStatus};
 use crate::{
     carry::{self, Carried, HandOver, NodeAt},
     failure::{AtStep, Failure, chain},
+    fault::{self, Side},
     journal::{Journal, SourceEntry},
     metrics::{Metrics, ResultLabel, RoleLabel},
     netns,
@@ -65,7 +66,12 @@ impl<'a> Settling<'a> {
         };
         for entry in settling.journal.entries() {
             match entry {
-                SourceEntry::Begun { source_pod_uid, target_node, target_address, .. } => {
+                SourceEntry::Begun {
+                    source_pod_uid,
+                    target_node,
+                    target_address,
+                    ..
+                } => {
                     settling.pod_uid.clone_from(source_pod_uid);
                     settling.target_node.clone_from(target_node);
                     settling.target_address.clone_from(target_address);
@@ -73,7 +79,9 @@ impl<'a> Settling<'a> {
                 SourceEntry::HoldPrepared { netns } => settling.netns = Some(netns.clone()),
                 SourceEntry::Committed { addresses } => settling.addresses.clone_from(addresses),
                 SourceEntry::Released { .. } => return None,
-                SourceEntry::CheckpointPrepared { .. } | SourceEntry::Freezing | SourceEntry::RolledBack { .. } => {}
+                SourceEntry::CheckpointPrepared { .. }
+                | SourceEntry::Freezing
+                | SourceEntry::RolledBack { .. } => {}
             }
         }
         Some(settling)
@@ -88,18 +96,28 @@ impl<'a> Settling<'a> {
     ) -> Result<(), Failure> {
         self.silence().await;
         if let Some((sender, _)) = &self.link {
-            let committed = Message::Committed(Committed { addresses: self.addresses.clone() });
+            let committed = Message::Committed(Committed {
+                addresses: self.addresses.clone(),
+            });
             if let Err(error) = sender.send(committed).await {
-                tracing::warn!(error = chain(&error), "the commit could not be told; the target will ask");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the commit could not be told; the target will ask"
+                );
                 self.link = None;
             }
         }
+        self.status.say(|report| report.state = SourceState::Committed);
+        after_commit(SourceStep::AwaitRunning).await;
         let carried = self.running(updates).await;
         let running = Instant::now();
+        after_commit(SourceStep::Carry).await;
         self.carry(&carried).await;
         self.doom().await;
         let bytes = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
-        self.journal.append(SourceEntry::Released { carried }).at(SourceStep::Carry)?;
+        self.journal
+            .append(SourceEntry::Released { carried })
+            .at(SourceStep::Carry)?;
         self.status.say(|report| {
             report.state = SourceState::Released;
             report.bytes_sent = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -120,13 +138,18 @@ impl<'a> Settling<'a> {
 
     /// A restarted agent has lost the queue that held the packets; the rule that drops output may be lost with it.
     async fn silence(&self) {
-        let (None, Some(netns)) = (&self.hold, &self.netns) else { return };
+        let (None, Some(netns)) = (&self.hold, &self.netns) else {
+            return;
+        };
         let silenced = match netns::open(&self.node.host, netns) {
-            Ok(netns) => hold::silence_again(&netns).await,
+            Ok(netns) => hold::silence(&netns).await,
             Err(error) => Err(error),
         };
         if let Err(error) = silenced {
-            tracing::warn!(error = chain(&error), "the source's network namespace may still speak, if it is still there");
+            tracing::warn!(
+                error = chain(&error),
+                "the source's network namespace may still speak, if it is still there"
+            );
         }
     }
 
@@ -136,18 +159,27 @@ impl<'a> Settling<'a> {
     /// PID namespace, gets to them. With v2 a frozen process dies at once, and kubelet would restart the container.
     async fn doom(&self) {
         let of_v1 = self.journal.entries().iter().filter_map(|entry| match entry {
-            SourceEntry::CheckpointPrepared { freezer, .. } if freezer.version() == Version::V1 => Some(freezer.clone()),
+            SourceEntry::CheckpointPrepared { freezer, .. } if freezer.version() == Version::V1 => {
+                Some(freezer.clone())
+            }
             _ => None,
         });
         let freezers: Vec<Freezer> = of_v1.collect();
         let doomed = task::spawn_blocking(move || freezers.iter().map(signal_all).sum::<usize>()).await;
-        tracing::info!(processes = doomed.unwrap_or_default(), "the source will die without waking up");
+        tracing::info!(
+            processes = doomed.unwrap_or_default(),
+            "the source will die without waking up"
+        );
     }
 
     /// Waits for the target, by whichever way it is heard first: the connection, or its own status.
     async fn running(&mut self, updates: &mut watch::Receiver<Arc<PodMigration>>) -> Vec<String> {
         loop {
-            let by_status = updates.borrow_and_update().status.as_ref().and_then(|status| status.target.clone());
+            let by_status = updates
+                .borrow_and_update()
+                .status
+                .as_ref()
+                .and_then(|status| status.target.clone());
             if let Some(target) = by_status
                 && target.state == TargetState::Running
             {
@@ -180,7 +212,10 @@ impl<'a> Settling<'a> {
         if let Some(hold) = self.hold.take()
             && let Err(error) = hold.release_forward().await
         {
-            tracing::warn!(error = chain(&error), "held packets could not be forwarded; their senders will repeat them");
+            tracing::warn!(
+                error = chain(&error),
+                "held packets could not be forwarded; their senders will repeat them"
+            );
         }
     }
 }
@@ -189,19 +224,35 @@ impl Settling<'_> {
     /// A restarted agent has lost what it had found out before the freeze.
     async fn survey_again(&self) -> Option<HandOver> {
         let own_address = self.addresses.first()?.parse().ok()?;
-        let target = NodeAt { name: self.target_node.clone(), address: self.target_address.parse().ok()? };
-        let mut addresses = vec![Carried { address: own_address, home: self.node.carry.me().clone() }];
+        let target = NodeAt {
+            name: self.target_node.clone(),
+            address: self.target_address.parse().ok()?,
+        };
+        let mut addresses = vec![Carried {
+            address: own_address,
+            home: self.node.carry.me().clone(),
+        }];
         addresses.extend(self.node.carry.carried_by(&self.pod_uid));
         let netns = self.netns.clone()?;
-        let surveyed = self.node.carry.survey(&self.pod_uid, netns, own_address, &addresses, &target).await;
-        surveyed.inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried")).ok()
+        let surveyed = self
+            .node
+            .carry
+            .survey(&self.pod_uid, netns, own_address, &addresses, &target)
+            .await;
+        surveyed
+            .inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried"))
+            .ok()
     }
 }
 
 /// Sends SIGKILL to every process of a container that is frozen; gives how many there were. Without effect on one that is not.
 fn signal_all(freezer: &Freezer) -> usize {
     let frozen = freezer.state().is_ok_and(|state| state == State::Frozen);
-    let processes = if frozen { freezer.processes().unwrap_or_default() } else { BTreeSet::new() };
+    let processes = if frozen {
+        freezer.processes().unwrap_or_default()
+    } else {
+        BTreeSet::new()
+    };
     for pid in &processes {
         // Frozen processes neither end nor fork, so the list stays true.
         let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
@@ -211,13 +262,18 @@ fn signal_all(freezer: &Freezer) -> usize {
 
 /// What the target says on the connection; `None` when the connection is gone. Pending without one.
 async fn hear(link: &mut Option<(Sender, Receiver)>) -> Option<Vec<String>> {
-    let Some((_, receiver)) = link else { return std::future::pending().await };
+    let Some((_, receiver)) = link else {
+        return std::future::pending().await;
+    };
     loop {
         match receiver.recv().await {
             Ok(Event::Message(Message::Running(running))) => return Some(running.carried),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the connection broke after the commit; the target will ask");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the connection broke after the commit; the target will ask"
+                );
                 return None;
             }
         }
@@ -226,9 +282,20 @@ async fn hear(link: &mut Option<(Sender, Receiver)>) -> Option<Vec<String>> {
 
 /// Waits until the operator has ended the migration, or the object is gone.
 pub(super) async fn until_final(updates: &mut watch::Receiver<Arc<PodMigration>>) {
-    let over = |migration: &Arc<PodMigration>| migration.status.as_ref().is_some_and(|status| status.phase.is_final());
+    let over = |migration: &Arc<PodMigration>| {
+        migration
+            .status
+            .as_ref()
+            .is_some_and(|status| status.phase.is_final())
+    };
     // An error means that the object is gone.
     let _ = updates.wait_for(over).await;
+}
+
+/// A step after the commit: it cannot fail any more, but a test may have the agent die here.
+async fn after_commit(step: SourceStep) {
+    tracing::info!(%step, "step");
+    let _ = fault::point(Side::Source, step).await;
 }
 
 /// Removes the last trace.
@@ -239,7 +306,10 @@ pub(super) fn forget(node: &Node, uid: &str, journal: Journal<SourceEntry>) -> R
 
 /// Removes images and gates.
 fn remove_files(node: &Node, uid: &str) {
-    for directory in [node.layout.images_dir().join(uid), node.layout.gates_dir().join(uid)] {
+    for directory in [
+        node.layout.images_dir().join(uid),
+        node.layout.gates_dir().join(uid),
+    ] {
         if let Err(error) = fs::remove_dir_all(&directory)
             && error.kind() != io::ErrorKind::NotFound
         {

@@ -42,7 +42,9 @@ impl ObjectWriter {
             return Ok(());
         }
         let chunk = self.buffer.split().freeze();
-        self.chunks.blocking_send(chunk).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        self.chunks
+            .blocking_send(chunk)
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 }
 
@@ -72,7 +74,10 @@ where
     let (chunks, mut to_send) = mpsc::channel(WAITING_CHUNKS);
     let id = sender.begin_object(spec).await?;
     let producing = task::spawn_blocking(move || {
-        let mut writer = ObjectWriter { buffer: BytesMut::with_capacity(CHUNK_LEN), chunks };
+        let mut writer = ObjectWriter {
+            buffer: BytesMut::with_capacity(CHUNK_LEN),
+            chunks,
+        };
         let result: T = produce(&mut writer).map_err(StreamError::Produce)?;
         writer.flush().map_err(StreamError::Flush)?;
         Ok::<T, StreamError<E>>(result)

@@ -50,7 +50,8 @@ impl SourceTask {
     /// Runs the migration to its end on this node. Never fails: whatever happens ends in a rollback or in a released source.
     pub async fn run(self) {
         let migration = self.updates.borrow().clone();
-        let (Some(uid), Some(name)) = (migration.metadata.uid.clone(), migration.metadata.name.clone()) else {
+        let (Some(uid), Some(name)) = (migration.metadata.uid.clone(), migration.metadata.name.clone())
+        else {
             return;
         };
         let span = tracing::info_span!("migration", role = "source", %uid, %name);
@@ -71,7 +72,8 @@ impl SourceTask {
             SourceResume::RollBack => {
                 let entries = journal.entries().to_vec();
                 undo(&self.node, &entries, None).await;
-                let message = "the source's agent was restarted before the commit; the source runs on where it was";
+                let message =
+                    "the source's agent was restarted before the commit; the source runs on where it was";
                 let failure = Failure::new("Restart", "AgentRestarted", message);
                 self.rolled_back(uid, journal, &mut status, &failure).await
             }
@@ -159,7 +161,9 @@ impl SourceTask {
                     hold: attempt.hold.take(),
                     link,
                 };
-                settling.run(&mut self.updates, Some(freeze), &self.metrics).await?;
+                settling
+                    .run(&mut self.updates, Some(freeze), &self.metrics)
+                    .await?;
                 settle::until_final(&mut self.updates).await;
                 settle::forget(&self.node, uid, attempt.journal)?;
             }
@@ -174,7 +178,8 @@ impl SourceTask {
                 if let Some(hand_over) = attempt.hand_over.take() {
                     self.node.carry.keep(hand_over).await;
                 }
-                self.rolled_back(uid, attempt.journal, &mut attempt.status, &failure).await?;
+                self.rolled_back(uid, attempt.journal, &mut attempt.status, &failure)
+                    .await?;
             }
         }
         self.verdicts.remove(uid);
@@ -189,9 +194,18 @@ impl SourceTask {
             return Err(Failure::new(step, reason, message));
         }
         if Instant::now() >= attempt.deadline {
-            return Err(Failure::new(step, "TimedOut", "spec.timeout passed just before the commit"));
+            return Err(Failure::new(
+                step,
+                "TimedOut",
+                "spec.timeout passed just before the commit",
+            ));
         }
-        attempt.journal.append(SourceEntry::Committed { addresses: pod.address_texts() }).at(step)
+        attempt
+            .journal
+            .append(SourceEntry::Committed {
+                addresses: pod.address_texts(),
+            })
+            .at(step)
     }
 
     /// The source runs on: says so, and stays until the operator has drawn the consequences, for a target may ask.
@@ -202,9 +216,15 @@ impl SourceTask {
         status: &mut SourceStatus,
         failure: &Failure,
     ) -> Result<(), Failure> {
-        let entry = SourceEntry::RolledBack { reason: failure.reason.clone(), message: failure.message.clone() };
+        let entry = SourceEntry::RolledBack {
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+        };
         if let Err(error) = journal.append(entry) {
-            tracing::warn!(error = chain(&error), "the rollback could not be journaled; a restart would do it again");
+            tracing::warn!(
+                error = chain(&error),
+                "the rollback could not be journaled; a restart would do it again"
+            );
         }
         self.verdicts.set(uid, Answer::Aborted);
         self.metrics.ended(RoleLabel::Source, ResultLabel::Failed);

@@ -29,7 +29,13 @@ const TRIES: u32 = 25;
 pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Option<ActiveHold>) {
     for step in undo_source(entries) {
         match step {
-            Undo::EndCheckpoint { container, call, gate, frozen, .. } => {
+            Undo::EndCheckpoint {
+                container,
+                call,
+                gate,
+                frozen,
+                ..
+            } => {
                 end_checkpoint(&container, &call, &gate, frozen).await;
             }
             Undo::Unhold { netns } => {
@@ -49,8 +55,12 @@ pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Op
                     });
                     match thawed.await {
                         Ok(Ok(())) => break,
-                        Ok(Err(error)) => tracing::warn!(error = chain(&error), "the container could not be thawed"),
-                        Err(error) => tracing::warn!(error = chain(&error), "the container could not be thawed"),
+                        Ok(Err(error)) => {
+                            tracing::warn!(error = chain(&error), "the container could not be thawed")
+                        }
+                        Err(error) => {
+                            tracing::warn!(error = chain(&error), "the container could not be thawed")
+                        }
                     }
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -70,7 +80,11 @@ async fn end_checkpoint(container: &str, call: &Path, gate: &Path, frozen: bool)
         Ok(Some(running)) => running,
         Ok(None) => return,
         Err(error) => {
-            tracing::warn!(container, error = chain(&error), "the runtime call cannot be found again");
+            tracing::warn!(
+                container,
+                error = chain(&error),
+                "the runtime call cannot be found again"
+            );
             return;
         }
     };
@@ -84,7 +98,9 @@ async fn end_checkpoint(container: &str, call: &Path, gate: &Path, frozen: bool)
 async fn unhold(node: &Node, on_node: &Path) {
     for _ in 0..TRIES {
         // A namespace that is gone has taken its rules along.
-        let Ok(netns) = netns::open(&node.host, on_node) else { return };
+        let Ok(netns) = netns::open(&node.host, on_node) else {
+            return;
+        };
         let removed = hold::remove_all(&netns).await;
         match removed {
             Ok(()) => return,

@@ -20,7 +20,7 @@ use crate::{
     peer::{Receiver, Sender},
     progress::Progress,
     step::TargetStep,
-    talk::peers_failure,
+    talk::{lost, peers_failure},
 };
 
 /// How long a record lets the runtime wait beyond the migration's deadline: the agent ends it before that.
@@ -37,6 +37,7 @@ pub(super) struct Attempt {
     pub(super) progress: Arc<Progress<TargetStep>>,
     pub(super) journal: Journal<TargetEntry>,
     pub(super) containers: Vec<TargetContainer>,
+    pub(super) sysv_owner: Option<String>,
     pub(super) addresses: Vec<Carried>,
 }
 
@@ -46,7 +47,7 @@ impl Attempt {
         let step = TargetStep::Accept;
         self.progress.enter(step).await?;
         let manifest = loop {
-            match receiver.recv().await.at(step)? {
+            match receiver.recv().await.map_err(|error| lost(step, &error))? {
                 Event::Message(Message::Manifest(manifest)) => break manifest,
                 Event::Message(message) => {
                     if let Some(failure) = peers_failure(step, &message) {
@@ -59,15 +60,29 @@ impl Attempt {
         self.check(&manifest).await?;
         let step = TargetStep::MakeRecords;
         self.progress.enter(step).await?;
-        let names: Vec<String> = manifest.containers.iter().map(|container| container.name.clone()).collect();
-        self.journal.append(TargetEntry::Records { containers: names.clone() }).at(step)?;
+        let names: Vec<String> = manifest
+            .containers
+            .iter()
+            .map(|container| container.name.clone())
+            .collect();
+        self.journal
+            .append(TargetEntry::Records {
+                containers: names.clone(),
+            })
+            .at(step)?;
         let left = self.deadline.saturating_duration_since(Instant::now()) + RECORD_GRACE;
         let deadline_ms = unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let layouts = (&self.node.layout, &self.node.layout_on_node);
         for name in &names {
             let made = TargetContainer::make(layouts, &self.uid, &self.pod_uid, name, deadline_ms);
-            self.containers.push(made.map_err(|error| Failure::from_error(step, &error.reason(), &error))?);
+            self.containers
+                .push(made.map_err(|error| Failure::from_error(step, &error.reason(), &error))?);
         }
+        self.sysv_owner = manifest
+            .containers
+            .iter()
+            .find(|it| it.owns_sysv)
+            .map(|it| it.name.clone());
         self.addresses = manifest.addresses.iter().filter_map(carried).collect();
         sender.send(Message::ManifestOk(Empty {})).await.at(step)
     }
@@ -75,22 +90,45 @@ impl Attempt {
     async fn check(&self, manifest: &Manifest) -> Result<(), Failure> {
         let refuse = |reason, message: String| Err(Failure::new(TargetStep::Accept, reason, message));
         if manifest.target_pod_uid != self.pod_uid || manifest.source_pod_uid != self.source_pod_uid {
-            return refuse("AnotherPod", "the source's agent speaks of another pod than the plan".to_owned());
+            return refuse(
+                "AnotherPod",
+                "the source's agent speaks of another pod than the plan".to_owned(),
+            );
         }
-        if manifest.addresses.iter().any(|address| carried(address).is_none()) {
-            return refuse("AddressUnsupported", "only IPv4 addresses can be carried so far".to_owned());
+        if manifest
+            .addresses
+            .iter()
+            .any(|address| carried(address).is_none())
+        {
+            return refuse(
+                "AddressUnsupported",
+                "only IPv4 addresses can be carried so far".to_owned(),
+            );
         }
-        let pod = discover(&self.node.cri, &self.node.host, &self.pod_uid).await.at(TargetStep::Accept)?;
+        let pod = discover(&self.node.cri, &self.node.host, &self.pod_uid)
+            .await
+            .at(TargetStep::Accept)?;
         if pod.runtime_handler != godwit_crds::RUNTIME_CLASS {
-            let message = format!("the target pod runs under handler `{}` and not under `godwit`", pod.runtime_handler);
+            let message = format!(
+                "the target pod runs under handler `{}` and not under `godwit`",
+                pod.runtime_handler
+            );
             return refuse("WrongRuntimeHandler", message);
         }
         for container in &manifest.containers {
-            let present = self.node.cri.image_id(&container.image_id).await.at(TargetStep::Accept)?;
-            if present.is_none() {
+            let here = self
+                .node
+                .cri
+                .image_id(&container.image)
+                .await
+                .at(TargetStep::Accept)?;
+            if here.as_ref() != Some(&container.image_id) {
                 let message = format!(
-                    "container {}: this node does not have image {}, which the source runs; does the tag name another image by now?",
-                    container.name, container.image_id
+                    "container {}: {} is {} on this node, and {} on the source; name the image by digest, or pull the source's here",
+                    container.name,
+                    container.image,
+                    here.as_deref().unwrap_or("missing"),
+                    container.image_id
                 );
                 return refuse("ImageDiffers", message);
             }
@@ -114,6 +152,7 @@ impl Attempt {
             addresses: &self.addresses,
             source_address: self.source_address,
             containers: &self.containers,
+            sysv_owner: self.sysv_owner.as_deref(),
             directory: &directory,
             sender,
             progress: &self.progress,
@@ -135,9 +174,9 @@ impl Attempt {
 async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
     let step = TargetStep::Receive;
     loop {
-        let taken = match receiver.recv().await.at(step) {
+        let taken = match receiver.recv().await {
             Ok(event) => inbox.take(event).at(step),
-            Err(failure) => return failure,
+            Err(error) => return lost(step, &error),
         };
         match taken {
             Ok(Some(message)) => {
@@ -153,11 +192,20 @@ async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
 
 /// An address of the pod with its home; `None` for one that is not IPv4.
 fn carried(entry: &PodAddress) -> Option<Carried> {
-    let home = NodeAt { name: entry.home_node.clone(), address: entry.home_address.parse().ok()? };
-    Some(Carried { address: entry.address.parse().ok()?, home })
+    let home = NodeAt {
+        name: entry.home_node.clone(),
+        address: entry.home_address.parse().ok()?,
+    };
+    Some(Carried {
+        address: entry.address.parse().ok()?,
+        home,
+    })
 }
 
 /// Addresses as the journal has them.
 pub(super) fn texts(addresses: &[Carried]) -> Vec<String> {
-    addresses.iter().map(|carried| carried.address.to_string()).collect()
+    addresses
+        .iter()
+        .map(|carried| carried.address.to_string())
+        .collect()
 }

@@ -100,26 +100,41 @@ impl TargetContainer {
                 deadline_ms,
             },
         )?;
-        Ok(Self { name: name.to_owned(), image_dir, record })
+        Ok(Self {
+            name: name.to_owned(),
+            image_dir,
+            record,
+        })
     }
 
     /// The container of an earlier life of the agent, if its record is still there.
-    pub fn reopen(agent: &Layout, migration: &str, pod_uid: &str, name: &str) -> Result<Option<Self>, ContainerError> {
+    pub fn reopen(
+        agent: &Layout,
+        migration: &str,
+        pod_uid: &str,
+        name: &str,
+    ) -> Result<Option<Self>, ContainerError> {
         let image_dir = agent.image_dir(migration, name)?;
         let record = RecordDir::open(agent, &agent.record_dir(pod_uid, name)?)?;
-        Ok(record.map(|record| Self { name: name.to_owned(), image_dir, record }))
+        Ok(record.map(|record| Self {
+            name: name.to_owned(),
+            image_dir,
+            record,
+        }))
     }
 
     /// Waits until its `create` has reached the runtime; gives where its root file system is mounted.
     pub async fn parked(&self, deadline: Instant) -> Result<Parked, ContainerError> {
-        self.wait(record::PARKED, "the start of the container by kubelet", deadline).await?;
+        self.wait(record::PARKED, "the start of the container by kubelet", deadline)
+            .await?;
         self.read(record::PARKED)
     }
 
     /// Lets the runtime start `runc restore` and waits until CRIU's request is at the gate.
     pub async fn spawn(&self, deadline: Instant) -> Result<(), ContainerError> {
         self.record.mark(record::SPAWN)?;
-        self.wait(record::WAITING, "runc, on its way to CRIU,", deadline).await
+        self.wait(record::WAITING, "runc, on its way to CRIU,", deadline)
+            .await
     }
 
     /// Opens the gate: images and files are complete.
@@ -129,7 +144,8 @@ impl TargetContainer {
 
     /// Waits until it is restored and held.
     pub async fn restored(&self, deadline: Instant) -> Result<Restored, ContainerError> {
-        self.wait(record::RESTORED, "the restore of the container", deadline).await?;
+        self.wait(record::RESTORED, "the restore of the container", deadline)
+            .await?;
         self.read(record::RESTORED)
     }
 
@@ -148,11 +164,19 @@ impl TargetContainer {
         Ok(self.record.write(record::ABORT, message.as_bytes())?)
     }
 
-    async fn wait(&self, name: &'static str, words: &'static str, deadline: Instant) -> Result<(), ContainerError> {
+    async fn wait(
+        &self,
+        name: &'static str,
+        words: &'static str,
+        deadline: Instant,
+    ) -> Result<(), ContainerError> {
         let found = appear(&self.record, &[record::FAILED, name], words, deadline).await?;
         if found == record::FAILED {
             let failed = self.read(record::FAILED)?;
-            return Err(ContainerError::Runtime { container: self.name.clone(), failed });
+            return Err(ContainerError::Runtime {
+                container: self.name.clone(),
+                failed,
+            });
         }
         Ok(())
     }
@@ -160,7 +184,10 @@ impl TargetContainer {
     fn read<T: serde::de::DeserializeOwned>(&self, file: &'static str) -> Result<T, ContainerError> {
         self.record
             .read_json(file)?
-            .ok_or_else(|| ContainerError::Vanished { container: self.name.clone(), file })
+            .ok_or_else(|| ContainerError::Vanished {
+                container: self.name.clone(),
+                file,
+            })
     }
 }
 
@@ -180,16 +207,29 @@ mod tests {
     fn container(root: &Path) -> TargetContainer {
         std::fs::create_dir_all(root.join("run")).unwrap();
         let layout = Layout::new(root);
-        TargetContainer::make((&layout, &Layout::new("/".as_ref())), "migration", "pod", "app", 1).unwrap()
+        TargetContainer::make(
+            (&layout, &Layout::new("/".as_ref())),
+            "migration",
+            "pod",
+            "app",
+            1,
+        )
+        .unwrap()
     }
 
     #[tokio::test]
     async fn the_runtimes_own_words_reach_the_user() {
         let dir = tempfile::tempdir().unwrap();
         let container = container(dir.path());
-        let failed = Failed { reason: "RestoreFailed".to_owned(), message: "Error (criu/files.c:1): no".to_owned() };
+        let failed = Failed {
+            reason: "RestoreFailed".to_owned(),
+            message: "Error (criu/files.c:1): no".to_owned(),
+        };
         container.record.write_json(record::FAILED, &failed).unwrap();
-        let error = container.restored(Instant::now() + Duration::from_secs(5)).await.unwrap_err();
+        let error = container
+            .restored(Instant::now() + Duration::from_secs(5))
+            .await
+            .unwrap_err();
         assert_eq!(error.reason(), "RestoreFailed");
         assert!(error.to_string().contains("criu/files.c:1"), "{error}");
     }
@@ -206,7 +246,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let container = container(dir.path());
         let record: Record = container.record.read_json(record::RECORD).unwrap().unwrap();
-        assert_eq!(record.image_dir, PathBuf::from("/run/godwit/images/migration/app"));
-        assert_eq!(record.work_dir, PathBuf::from("/run/godwit/images/migration/app.work"));
+        assert_eq!(
+            record.image_dir,
+            PathBuf::from("/run/godwit/images/migration/app")
+        );
+        assert_eq!(
+            record.work_dir,
+            PathBuf::from("/run/godwit/images/migration/app.work")
+        );
     }
 }

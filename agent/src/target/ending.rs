@@ -20,7 +20,11 @@ const FREEZER_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) async fn end(node: &Arc<Node>, containers: &[TargetContainer], why: &str) {
     for container in containers {
         if let Err(error) = container.abort(why) {
-            tracing::warn!(container = container.name, error = chain(&error), "the runtime could not be told");
+            tracing::warn!(
+                container = container.name,
+                error = chain(&error),
+                "the runtime could not be told"
+            );
         }
     }
     for container in containers {
@@ -28,7 +32,11 @@ pub(super) async fn end(node: &Arc<Node>, containers: &[TargetContainer], why: &
             Ok(Some(restored)) => restored,
             Ok(None) => continue,
             Err(error) => {
-                tracing::warn!(container = container.name, error = chain(&error), "what was restored is not known");
+                tracing::warn!(
+                    container = container.name,
+                    error = chain(&error),
+                    "what was restored is not known"
+                );
                 continue;
             }
         };
@@ -36,7 +44,11 @@ pub(super) async fn end(node: &Arc<Node>, containers: &[TargetContainer], why: &
             Ok(freezer) => freezer,
             // Most likely it is gone already: kubelet removes the pod at the same time.
             Err(error) => {
-                tracing::info!(container = container.name, error = chain(&error), "nothing to end");
+                tracing::info!(
+                    container = container.name,
+                    error = chain(&error),
+                    "nothing to end"
+                );
                 continue;
             }
         };

@@ -66,7 +66,11 @@ pub(super) struct Inbox {
 impl Inbox {
     /// Puts everything below `directory`: images in one directory for each container, trees beside them.
     pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, open: HashMap::new(), news: watch::Sender::default() }
+        Self {
+            directory,
+            open: HashMap::new(),
+            news: watch::Sender::default(),
+        }
     }
 
     /// The news, for whoever waits.
@@ -81,7 +85,10 @@ impl Inbox {
             Event::Chunk { id, data } => {
                 // The session has checked that the object is open.
                 if let Some((path, file)) = self.open.get_mut(&id) {
-                    file.write_all(&data).map_err(|source| InboxError::Write { path: path.clone(), source })?;
+                    file.write_all(&data).map_err(|source| InboxError::Write {
+                        path: path.clone(),
+                        source,
+                    })?;
                 }
             }
             Event::ObjectEnd { id, .. } => {
@@ -100,7 +107,10 @@ impl Inbox {
             .create_new(true)
             .mode(spec.mode)
             .open(&path)
-            .map_err(|source| InboxError::Write { path: path.clone(), source })?;
+            .map_err(|source| InboxError::Write {
+                path: path.clone(),
+                source,
+            })?;
         self.open.insert(id, (path, file));
         Ok(())
     }
@@ -151,21 +161,40 @@ mod tests {
     fn trees_lie_beside_the_images_and_never_among_them() {
         let images = place(
             Path::new("d"),
-            &ObjectKind::CriuImage { container: "app".to_owned(), name: "core-1.img".to_owned() },
+            &ObjectKind::CriuImage {
+                container: "app".to_owned(),
+                name: "core-1.img".to_owned(),
+            },
         );
         assert_eq!(images, Path::new("d/app/core-1.img"));
-        assert_eq!(tree(Path::new("d"), Some("app"), Pass::Base), Path::new("d/app.base"));
-        assert_eq!(tree(Path::new("d"), None, Pass::Delta), Path::new("d/pod.shm.delta"));
+        assert_eq!(
+            tree(Path::new("d"), Some("app"), Pass::Base),
+            Path::new("d/app.base")
+        );
+        assert_eq!(
+            tree(Path::new("d"), None, Pass::Delta),
+            Path::new("d/pod.shm.delta")
+        );
     }
 
     #[test]
     fn news_is_kept_and_the_rest_given_back() {
         let mut inbox = Inbox::new(PathBuf::from("nowhere"));
         let news = inbox.watch();
-        assert!(inbox.take(Event::Message(Message::EndParking(Empty {}))).unwrap().is_none());
+        assert!(
+            inbox
+                .take(Event::Message(Message::EndParking(Empty {})))
+                .unwrap()
+                .is_none()
+        );
         let complete = Message::ImagesComplete(ContainerName::new("app"));
         assert!(inbox.take(Event::Message(complete)).unwrap().is_none());
-        assert!(inbox.take(Event::Message(Message::Frozen(Empty {}))).unwrap().is_some());
+        assert!(
+            inbox
+                .take(Event::Message(Message::Frozen(Empty {})))
+                .unwrap()
+                .is_some()
+        );
         assert!(news.borrow().end_parking && news.borrow().images.contains("app"));
     }
 }

@@ -57,7 +57,10 @@ pub async fn end_parking(node: &Node, pod_uid: &str, deadline: Instant) -> Resul
         if let Some(found) = parking(&node.cri, pod_uid).await? {
             return match kill(Pid::from_raw(found.pid), Signal::SIGUSR1) {
                 Ok(()) => Ok(()),
-                Err(source) => Err(ParkingError::Signal { pid: found.pid, source }),
+                Err(source) => Err(ParkingError::Signal {
+                    pid: found.pid,
+                    source,
+                }),
             };
         }
         if Instant::now() + AGAIN >= deadline {

@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
+use godwit_network::hold;
 use godwit_transfer::{ContainerName, Message, Pass, Restored};
 use tokio::{sync::watch, time::Instant};
 
@@ -14,9 +15,10 @@ use super::{
     trees::Tree,
 };
 use crate::{
-    carry::{CarryError, Carried, Newcomer},
+    carry::{Carried, CarryError, Newcomer},
     failure::{AtStep, Failure},
     journal::{Journal, TargetEntry},
+    netns,
     node::Node,
     peer::Sender,
     progress::Progress,
@@ -30,6 +32,7 @@ pub(super) struct Restoring<'a> {
     pub(super) addresses: &'a [Carried],
     pub(super) source_address: Ipv4Addr,
     pub(super) containers: &'a [TargetContainer],
+    pub(super) sysv_owner: Option<&'a str>,
     pub(super) directory: &'a Path,
     pub(super) sender: &'a Sender,
     pub(super) progress: &'a Progress<TargetStep>,
@@ -46,12 +49,17 @@ pub(super) struct HeldContainer {
 
 impl Restoring<'_> {
     /// Restores and holds every container, in the order of their start.
-    pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Vec<HeldContainer>, Failure> {
+    pub(super) async fn run(
+        mut self,
+        mut news: watch::Receiver<Arrivals>,
+    ) -> Result<Vec<HeldContainer>, Failure> {
         self.progress.enter(TargetStep::PrepareAddress).await?;
         self.prepare_addresses().await?;
         wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
         self.progress.enter(TargetStep::EndParking).await?;
-        end_parking(self.node, self.pod_uid, self.deadline).await.at(TargetStep::EndParking)?;
+        end_parking(self.node, self.pod_uid, self.deadline)
+            .await
+            .at(TargetStep::EndParking)?;
         let mut held = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
             held.push(self.restore(index, container, &mut news).await?);
@@ -68,7 +76,10 @@ impl Restoring<'_> {
         let first = index == 0;
         let name = &container.name;
         self.progress.enter(TargetStep::AwaitParked).await?;
-        let parked = container.parked(self.deadline).await.map_err(|error| of(TargetStep::AwaitParked, &error))?;
+        let parked = container
+            .parked(self.deadline)
+            .await
+            .map_err(|error| of(TargetStep::AwaitParked, &error))?;
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
         wait(news, step, |news| news.spawn_ready).await?;
@@ -78,34 +89,55 @@ impl Restoring<'_> {
             trees.extend(Tree::shared_memory(self.node, &parked).at(step)?);
         }
         let trees = self.apply(trees, Pass::Base).await?;
-        container.spawn(self.deadline).await.map_err(|error| of(TargetStep::AwaitParked, &error))?;
-        self.sender.send(Message::Parked(ContainerName::new(name))).await.at(TargetStep::AwaitParked)?;
+        container
+            .spawn(self.deadline)
+            .await
+            .map_err(|error| of(TargetStep::AwaitParked, &error))?;
+        self.sender
+            .send(Message::Parked(ContainerName::new(name)))
+            .await
+            .at(TargetStep::AwaitParked)?;
 
         self.progress.enter(TargetStep::Receive).await?;
         if index + 1 == self.containers.len() {
-            self.journal.append(TargetEntry::Holding).at(TargetStep::Prepare)?;
+            self.journal
+                .append(TargetEntry::Holding)
+                .at(TargetStep::Prepare)?;
         }
         wait(news, TargetStep::Receive, |news| news.files.contains(name)).await?;
         self.apply(trees, Pass::Delta).await?;
         wait(news, TargetStep::Receive, |news| news.images.contains(name)).await?;
-        if !first {
-            // The image of each container holds the SysV objects of the whole pod; the first restore has made them.
+        if self.sysv_owner != Some(name) {
+            // The image of each container holds the SysV objects of the whole pod, and only one restore can make them.
             blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
         }
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;
-        let restored = container.restored(self.deadline).await.map_err(|error| of(step, &error))?;
+        let restored = container
+            .restored(self.deadline)
+            .await
+            .map_err(|error| of(step, &error))?;
         let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
         let pid = u32::try_from(restored.pid).unwrap_or_default();
-        self.sender.send(Message::Restored(Restored { container: name.clone(), pid })).await.at(step)?;
+        self.sender
+            .send(Message::Restored(Restored {
+                container: name.clone(),
+                pid,
+            }))
+            .await
+            .at(step)?;
         Ok(HeldContainer { freezer })
     }
 
     async fn apply(&self, trees: Vec<Tree>, pass: Pass) -> Result<Vec<Tree>, Failure> {
         let mut applied = Vec::with_capacity(trees.len());
         for tree in trees {
-            applied.push(tree.apply(self.directory, pass).await.at(TargetStep::ApplyFiles)?);
+            applied.push(
+                tree.apply(self.directory, pass)
+                    .await
+                    .at(TargetStep::ApplyFiles)?,
+            );
         }
         Ok(applied)
     }
@@ -116,13 +148,30 @@ impl Restoring<'_> {
     /// question about the pod's processes (each waits for `io.containerd.timeout.task.state`, 2 s; four of them cost 8 s).
     async fn prepare_addresses(&mut self) -> Result<(), Failure> {
         let step = TargetStep::PrepareAddress;
-        let pod = discover(&self.node.cri, &self.node.host, self.pod_uid).await.at(step)?;
+        let pod = discover(&self.node.cri, &self.node.host, self.pod_uid)
+            .await
+            .at(step)?;
         let netns = pod.netns.ok_or_else(|| {
-            Failure::new(step, "NoNetworkNamespace", "the container runtime names no network namespace of the pod")
+            Failure::new(
+                step,
+                "NoNetworkNamespace",
+                "the container runtime names no network namespace of the pod",
+            )
         })?;
-        let entry = TargetEntry::Addresses { netns: netns.clone(), addresses: texts(self.addresses) };
+        let entry = TargetEntry::Addresses {
+            netns: netns.clone(),
+            addresses: texts(self.addresses),
+        };
         self.journal.append(entry).at(step)?;
-        let own = self.node.cri.pod_address(&pod.sandbox_id).await.at(step)?.ok_or(CarryError::NoPodAddress).at(step)?;
+        let own = self
+            .node
+            .cri
+            .pod_address(&pod.sandbox_id)
+            .await
+            .at(step)?
+            .ok_or(CarryError::NoPodAddress)
+            .at(step)?;
+        let place = netns.clone();
         let newcomer = Newcomer {
             pod_uid: self.pod_uid,
             netns,
@@ -130,7 +179,11 @@ impl Restoring<'_> {
             from: self.source_address,
             addresses: self.addresses,
         };
-        self.node.carry.prepare(newcomer).await.at(step)
+        self.node.carry.prepare(newcomer).await.at(step)?;
+        // From the first restored socket until the pod is let go nobody may hear it: not a probe from a container to one that is
+        // not restored yet, and not the end of connections if the migration fails and the pod is killed.
+        let netns = netns::open(&self.node.host, &place).at(step)?;
+        hold::silence(&netns).await.at(step)
     }
 }
 
@@ -142,7 +195,11 @@ async fn wait(
 ) -> Result<(), Failure> {
     match news.wait_for(wanted).await {
         Ok(_) => Ok(()),
-        Err(_) => Err(Failure::new(step, "ConnectionLost", "the connection to the source's agent broke")),
+        Err(_) => Err(Failure::new(
+            step,
+            "ConnectionLost",
+            "the connection to the source's agent broke",
+        )),
     }
 }
 

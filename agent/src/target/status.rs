@@ -14,8 +14,13 @@ pub(super) struct TargetStatus {
 impl TargetStatus {
     /// Begins with `Ready`; `resumed` where an earlier life of the agent began the migration.
     pub(super) fn new(reporter: TargetReporter, resumed: bool) -> Self {
-        let report =
-            TargetReport { state: TargetState::Ready, reason: None, message: None, resumed, carried: Vec::new() };
+        let report = TargetReport {
+            state: TargetState::Ready,
+            reason: None,
+            message: None,
+            resumed,
+            carried: Vec::new(),
+        };
         Self { report, reporter }
     }
 

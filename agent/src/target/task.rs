@@ -4,6 +4,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 
 use godwit_container::cgroup::Freezer;
 use godwit_crds::{PodMigration, TargetState};
+use godwit_network::hold;
 use godwit_transfer::{Abort, Message, Running};
 use tokio::{
     sync::{mpsc, watch},
@@ -24,10 +25,11 @@ use super::{
 use crate::{
     called_off::wish,
     failure::{AtStep, Failure, chain},
-    fault::Side,
+    fault::{self, Side},
     journal::{Journal, TargetEntry, TargetResume, resume_target},
     kube_side::TargetReporter,
     metrics::{Metrics, ResultLabel, RoleLabel},
+    netns,
     node::{Node, instant_of},
     peer::{Receiver, Sender},
     progress::Progress,
@@ -65,7 +67,8 @@ impl TargetTask {
     /// Runs the migration to its end on this node. Never fails: it ends with a pod that runs, or with nothing.
     pub async fn run(self) {
         let migration = self.updates.borrow().clone();
-        let (Some(uid), Some(name)) = (migration.metadata.uid.clone(), migration.metadata.name.clone()) else {
+        let (Some(uid), Some(name)) = (migration.metadata.uid.clone(), migration.metadata.name.clone())
+        else {
             return;
         };
         let span = tracing::info_span!("migration", role = "target", %uid, %name);
@@ -92,7 +95,8 @@ impl TargetTask {
             TargetResume::Abort => {
                 let message = "the target's agent was restarted before everything was held";
                 let failure = Failure::new("Restart", "AgentRestarted", message);
-                self.abort(&parties, journal, &containers, &mut status, &failure).await
+                self.abort(&parties, journal, &containers, &mut status, &failure)
+                    .await
             }
             TargetResume::ReportAbort { reason, message } => {
                 status.aborted(&Failure::new("Restart", &reason, message));
@@ -102,7 +106,8 @@ impl TargetTask {
             TargetResume::AskVerdict => {
                 status.say(TargetState::Holding);
                 let held = self.held(&containers);
-                self.by_verdict(&parties, journal, containers, held, &mut status).await
+                self.by_verdict(&parties, journal, containers, held, &mut status)
+                    .await
             }
             TargetResume::TellRunning => {
                 status.running(self.node.carry.addresses_of(&parties.pod_uid));
@@ -121,11 +126,16 @@ impl TargetTask {
     ) -> Result<(), Failure> {
         let step = TargetStep::Accept;
         let plan = migration.status.as_ref().and_then(|status| status.plan.clone());
-        let Some((plan, pod_uid)) = plan.and_then(|plan| plan.target_pod_uid.clone().map(|uid| (plan, uid))) else {
+        let Some((plan, pod_uid)) = plan.and_then(|plan| plan.target_pod_uid.clone().map(|uid| (plan, uid)))
+        else {
             return Err(Failure::new(step, "PlanIncomplete", "there is no plan"));
         };
         let source_address = plan.source_address.parse().map_err(|_| {
-            Failure::new(step, "PlanIncomplete", format!("`{}` is no IPv4 address of a node", plan.source_address))
+            Failure::new(
+                step,
+                "PlanIncomplete",
+                format!("`{}` is no IPv4 address of a node", plan.source_address),
+            )
         })?;
         let parties = Parties {
             uid: uid.to_owned(),
@@ -145,7 +155,11 @@ impl TargetTask {
         status.say(TargetState::Ready);
         let deadline = instant_of(plan.deadline.0) + AFTER_THE_SOURCE;
         let Some((sender, mut receiver)) = self.source_connects(deadline).await else {
-            let failure = Failure::new(step, "SourceNeverCame", "the source's agent did not connect before the end");
+            let failure = Failure::new(
+                step,
+                "SourceNeverCame",
+                "the source's agent did not connect before the end",
+            );
             return self.abort(&parties, journal, &[], &mut status, &failure).await;
         };
         status.say(TargetState::Receiving);
@@ -159,6 +173,7 @@ impl TargetTask {
             progress: Arc::new(Progress::new(Side::Target, step)),
             journal,
             containers: Vec::new(),
+            sysv_owner: None,
             addresses: Vec::new(),
         };
         let mut inbox = Inbox::new(self.node.layout.images_dir().join(uid));
@@ -175,22 +190,48 @@ impl TargetTask {
                 match hear_decision(&mut receiver, &attempt.progress).await {
                     Some(Decision::Committed) => {
                         let link = Some(&sender);
-                        self.let_go(&parties, attempt.journal, &attempt.containers, held, &mut status, link).await
+                        self.let_go(
+                            &parties,
+                            attempt.journal,
+                            &attempt.containers,
+                            held,
+                            &mut status,
+                            link,
+                        )
+                        .await
                     }
                     Some(Decision::Aborted) => {
-                        let failure = Failure::new(TargetStep::AwaitVerdict, "SourceAborted", "the source went back");
-                        self.abort(&parties, attempt.journal, &attempt.containers, &mut status, &failure).await
+                        let failure =
+                            Failure::new(TargetStep::AwaitVerdict, "SourceAborted", "the source went back");
+                        self.abort(
+                            &parties,
+                            attempt.journal,
+                            &attempt.containers,
+                            &mut status,
+                            &failure,
+                        )
+                        .await
                     }
                     None => {
-                        let Attempt { journal, containers, .. } = attempt;
-                        self.by_verdict(&parties, journal, containers, held, &mut status).await
+                        let Attempt {
+                            journal, containers, ..
+                        } = attempt;
+                        self.by_verdict(&parties, journal, containers, held, &mut status)
+                            .await
                     }
                 }
             }
             Err(failure) => {
                 let abort = Message::Abort(Abort::new(&failure.step, &failure.reason, &failure.message));
                 let _ = timeout(FAREWELL, sender.send(abort)).await;
-                self.abort(&parties, attempt.journal, &attempt.containers, &mut status, &failure).await
+                self.abort(
+                    &parties,
+                    attempt.journal,
+                    &attempt.containers,
+                    &mut status,
+                    &failure,
+                )
+                .await
             }
         }
     }
@@ -223,7 +264,10 @@ impl TargetTask {
     ) -> Result<(), Failure> {
         let source = (parties.source_node.as_str(), parties.source_address.as_str());
         match verdict::ask(&self.node, &parties.uid, source, &mut self.updates).await {
-            Decision::Committed => self.let_go(parties, journal, &containers, held, status, None).await,
+            Decision::Committed => {
+                self.let_go(parties, journal, &containers, held, status, None)
+                    .await
+            }
             Decision::Aborted => {
                 let failure = Failure::new(TargetStep::AwaitVerdict, "SourceAborted", "the source went back");
                 self.abort(parties, journal, &containers, status, &failure).await
@@ -243,31 +287,73 @@ impl TargetTask {
     ) -> Result<(), Failure> {
         // Nothing is written down before the containers run: after a crash in between, this side asks again, and the source's
         // journal gives the same answer.
+        self.progress_after(TargetStep::LetGo).await;
         for container in containers {
             if let Err(error) = container.committed() {
-                tracing::warn!(error = chain(&error), "a later restart of the container will be refused");
+                tracing::warn!(
+                    error = chain(&error),
+                    "a later restart of the container will be refused"
+                );
             }
         }
         let freezers: Vec<Freezer> = held.into_iter().map(|container| container.freezer).collect();
+        // The network first: what the tasks write when they wake up must not be lost, and what comes for them is queued by their sockets.
+        let ((), carried) = tokio::join!(
+            self.unsilence(&journal),
+            self.node.carry.activate(&parties.pod_uid)
+        );
         let thawed = task::spawn_blocking(move || {
-            freezers.iter().map(|freezer| freezer.thaw(THAW_DEADLINE)).collect::<Vec<_>>()
+            freezers
+                .iter()
+                .map(|freezer| freezer.thaw(THAW_DEADLINE))
+                .collect::<Vec<_>>()
         });
-        // Both at once: the sockets are there, and what they get while the tasks wake up is queued.
-        let (thawed, carried) = tokio::join!(thawed, self.node.carry.activate(&parties.pod_uid));
-        for result in thawed.unwrap_or_default() {
+        for result in thawed.await.unwrap_or_default() {
             if let Err(error) = result {
                 tracing::error!(error = chain(&error), "a container could not be let go");
             }
         }
         if let Some(sender) = link {
-            let _ = timeout(FAREWELL, sender.send(Message::Running(Running { carried: carried.clone() }))).await;
+            let _ = timeout(
+                FAREWELL,
+                sender.send(Message::Running(Running {
+                    carried: carried.clone(),
+                })),
+            )
+            .await;
         }
         journal.append(TargetEntry::Running).at(TargetStep::LetGo)?;
         self.metrics.ended(RoleLabel::Target, ResultLabel::Succeeded);
         status.running(carried);
+        self.progress_after(TargetStep::Carry).await;
         self.remove_images(parties);
         self.until_over().await;
         self.forget(parties, journal)
+    }
+
+    /// Lets the pod's network speak again.
+    async fn unsilence(&self, journal: &Journal<TargetEntry>) {
+        let place = journal.entries().iter().find_map(|entry| match entry {
+            TargetEntry::Addresses { netns, .. } => Some(netns),
+            _ => None,
+        });
+        let Some(place) = place else { return };
+        let opened = match netns::open(&self.node.host, place) {
+            Ok(netns) => hold::remove_all(&netns).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = opened {
+            tracing::error!(
+                error = chain(&error),
+                "the pod runs, but its network is still silent"
+            );
+        }
+    }
+
+    /// A step after the commit: it cannot fail any more, but a test may have the agent die here.
+    async fn progress_after(&self, step: TargetStep) {
+        tracing::info!(%step, "step");
+        let _ = fault::point(Side::Target, step).await;
     }
 
     /// Nothing of this attempt runs, ever. The records stay until the pod is gone: without them kubelet would start its containers cold.
@@ -282,9 +368,15 @@ impl TargetTask {
         tracing::warn!(%failure, "giving up");
         ending::end(&self.node, containers, &failure.to_string()).await;
         self.node.carry.abandon(&parties.pod_uid).await;
-        let entry = TargetEntry::Aborted { reason: failure.reason.clone(), message: failure.message.clone() };
+        let entry = TargetEntry::Aborted {
+            reason: failure.reason.clone(),
+            message: failure.message.clone(),
+        };
         if let Err(error) = journal.append(entry) {
-            tracing::warn!(error = chain(&error), "the end could not be journaled; a restart would do it again");
+            tracing::warn!(
+                error = chain(&error),
+                "the end could not be journaled; a restart would do it again"
+            );
         }
         self.remove_images(parties);
         self.metrics.ended(RoleLabel::Target, ResultLabel::Failed);
@@ -304,7 +396,12 @@ impl TargetTask {
         let mut names = Vec::new();
         for entry in journal.entries() {
             match entry {
-                TargetEntry::Begun { target_pod_uid, source_node, source_address, .. } => {
+                TargetEntry::Begun {
+                    target_pod_uid,
+                    source_node,
+                    source_address,
+                    ..
+                } => {
                     parties = Some(Parties {
                         uid: uid.to_owned(),
                         pod_uid: target_pod_uid.clone(),
@@ -319,7 +416,10 @@ impl TargetTask {
         let parties = parties?;
         let reopened = names.iter().filter_map(|name| {
             let opened = TargetContainer::reopen(&self.node.layout, uid, &parties.pod_uid, name);
-            opened.inspect_err(|error| tracing::warn!(error = chain(error), "a record is lost")).ok().flatten()
+            opened
+                .inspect_err(|error| tracing::warn!(error = chain(error), "a record is lost"))
+                .ok()
+                .flatten()
         });
         let containers = reopened.collect();
         Some((parties, containers))
@@ -327,12 +427,17 @@ impl TargetTask {
 
     /// What is held, by the runtime's word.
     fn held(&self, containers: &[TargetContainer]) -> Vec<HeldContainer> {
-        let restored = containers.iter().filter_map(|container| container.restored_before().ok().flatten());
+        let restored = containers
+            .iter()
+            .filter_map(|container| container.restored_before().ok().flatten());
         restored
             .filter_map(|restored| {
                 let freezer = Freezer::of_pid(&self.node.host, restored.pid);
-                let freezer = freezer.inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"));
-                Some(HeldContainer { freezer: freezer.ok()? })
+                let freezer =
+                    freezer.inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"));
+                Some(HeldContainer {
+                    freezer: freezer.ok()?,
+                })
             })
             .collect()
     }
@@ -370,7 +475,10 @@ async fn hear_decision(receiver: &mut Receiver, progress: &Progress<TargetStep>)
             Ok(godwit_transfer::Event::Message(Message::Abort(_))) => return Some(Decision::Aborted),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the connection broke while everything was held");
+                tracing::warn!(
+                    error = chain(&error),
+                    "the connection broke while everything was held"
+                );
                 return None;
             }
         }
@@ -378,7 +486,10 @@ async fn hear_decision(receiver: &mut Receiver, progress: &Progress<TargetStep>)
 }
 
 fn is_final(migration: &PodMigration) -> bool {
-    migration.status.as_ref().is_some_and(|status| status.phase.is_final())
+    migration
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase.is_final())
 }
 
 fn remove(directory: &std::path::Path) {

@@ -102,9 +102,24 @@ impl Tree {
             };
             let what = self.container.clone().unwrap_or_else(|| SHARED_MEMORY.to_owned());
             let stats = Target::open(&self.root)
-                .and_then(|target| apply(&mut BufReader::with_capacity(1 << 18, file), &target, &mut self.state))
-                .map_err(|source| TreesError::Apply { what: what.clone(), source })?;
-            tracing::info!(what, ?pass, entries = stats.entries, bytes = stats.bytes, "files applied");
+                .and_then(|target| {
+                    apply(
+                        &mut BufReader::with_capacity(1 << 18, file),
+                        &target,
+                        &mut self.state,
+                    )
+                })
+                .map_err(|source| TreesError::Apply {
+                    what: what.clone(),
+                    source,
+                })?;
+            tracing::info!(
+                what,
+                ?pass,
+                entries = stats.entries,
+                bytes = stats.bytes,
+                "files applied"
+            );
             // It is a copy in memory; the freeze needs that memory for something else.
             let _ = std::fs::remove_file(&path);
             Ok(self)
@@ -131,15 +146,25 @@ struct Mount {
 
 /// What is bound at `/dev/shm`; nothing for a container whose shared memory is a file system of its own, which CRIU takes along.
 fn shared_memory_of(config: &Path) -> Result<Option<PathBuf>, TreesError> {
-    let read = |source| TreesError::Read { path: config.to_owned(), source };
+    let read = |source| TreesError::Read {
+        path: config.to_owned(),
+        source,
+    };
     if std::fs::metadata(config).map_err(read)?.len() > MAX_CONFIG {
         return Err(read(std::io::Error::other("it is far too large")));
     }
     let text = std::fs::read(config).map_err(read)?;
-    let parsed: Config = serde_json::from_slice(&text)
-        .map_err(|source| TreesError::Config { path: config.to_owned(), source })?;
-    let found = parsed.mounts.into_iter().find(|mount| mount.destination == Path::new(SHARED_MEMORY));
-    Ok(found.filter(|mount| mount.kind == "bind").map(|mount| mount.source))
+    let parsed: Config = serde_json::from_slice(&text).map_err(|source| TreesError::Config {
+        path: config.to_owned(),
+        source,
+    })?;
+    let found = parsed
+        .mounts
+        .into_iter()
+        .find(|mount| mount.destination == Path::new(SHARED_MEMORY));
+    Ok(found
+        .filter(|mount| mount.kind == "bind")
+        .map(|mount| mount.source))
 }
 
 #[cfg(test)]
@@ -156,7 +181,13 @@ mod tests {
         };
         let bound = r#"{"destination":"/dev/shm","type":"bind","source":"/run/sandbox/shm"}"#;
         assert_eq!(with(bound), Some(PathBuf::from("/run/sandbox/shm")));
-        assert_eq!(with(r#"{"destination":"/dev/shm","type":"tmpfs","source":"shm"}"#), None);
-        assert_eq!(with(r#"{"destination":"/proc","type":"proc","source":"proc"}"#), None);
+        assert_eq!(
+            with(r#"{"destination":"/dev/shm","type":"tmpfs","source":"shm"}"#),
+            None
+        );
+        assert_eq!(
+            with(r#"{"destination":"/proc","type":"proc","source":"proc"}"#),
+            None
+        );
     }
 }

@@ -41,7 +41,12 @@ pub(super) async fn ask(
         if let Some(decision) = settled(&updates.borrow_and_update()) {
             return decision;
         }
-        match timeout(ANSWER_WITHIN, ask_once(node, migration, source_node, source_address)).await {
+        match timeout(
+            ANSWER_WITHIN,
+            ask_once(node, migration, source_node, source_address),
+        )
+        .await
+        {
             Ok(Ok(VerdictAnswer::Committed)) => return Decision::Committed,
             // A source forgets a migration only after a rollback, or after it has heard that the target runs.
             Ok(Ok(VerdictAnswer::Aborted | VerdictAnswer::Unknown)) => return Decision::Aborted,
@@ -71,12 +76,17 @@ async fn ask_once(
     source_address: &str,
 ) -> Result<VerdictAnswer, Failure> {
     let step = TargetStep::AwaitVerdict;
-    let address: IpAddr = source_address
-        .parse()
-        .map_err(|_| Failure::new(step, "PlanIncomplete", format!("`{source_address}` is no address of a node")))?;
+    let address: IpAddr = source_address.parse().map_err(|_| {
+        Failure::new(
+            step,
+            "PlanIncomplete",
+            format!("`{source_address}` is no address of a node"),
+        )
+    })?;
     let hello = Hello::new(Role::AskVerdict, migration, &node.name);
-    let (sender, mut receiver) =
-        peer::greet((address, node.port).into(), source_node, &node.identity, hello).await.at(step)?;
+    let (sender, mut receiver) = peer::greet((address, node.port).into(), source_node, &node.identity, hello)
+        .await
+        .at(step)?;
     sender.send(Message::VerdictRequest(Empty {})).await.at(step)?;
     loop {
         match receiver.recv().await.at(step)? {

@@ -268,6 +268,12 @@ pub struct ContainerEntry {
     /// The low-level runtime that runs it, for example `runc 1.3.0`.
     #[prost(string, tag = "3")]
     pub runtime: String,
+    /// Its image by the name in the pod's spec, by which the target's kubelet will look for it.
+    #[prost(string, tag = "4")]
+    pub image: String,
+    /// True for the one container whose restore brings the pod's SysV objects along.
+    #[prost(bool, tag = "5")]
+    pub owns_sysv: bool,
 }
 
 /// An address of the pod, and where it is at home.

@@ -191,6 +191,10 @@ fn check_manifest(
             "containers.image_id",
         )?;
         field(container.runtime.len() <= 253, "containers.runtime")?;
+        field(
+            !container.image.is_empty() && container.image.len() <= 512,
+            "containers.image",
+        )?;
     }
     Ok(())
 }

@@ -17,9 +17,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use self::wire::{
     Container, ContainerFilter, ContainerState, ContainerStateValue, ContainerStatusRequest,
-    ContainerStatusResponse, ImageSpec, ImageStatusRequest, ImageStatusResponse, ListContainersRequest, ListContainersResponse, ListPodSandboxRequest,
-    ListPodSandboxResponse, PodSandbox, PodSandboxFilter, PodSandboxStatusRequest, PodSandboxStatusResponse,
-    VersionRequest, VersionResponse,
+    ContainerStatusResponse, ImageSpec, ImageStatusRequest, ImageStatusResponse, ListContainersRequest,
+    ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter,
+    PodSandboxStatusRequest, PodSandboxStatusResponse, VersionRequest, VersionResponse,
 };
 use crate::host::Host;
 
@@ -226,14 +226,21 @@ impl Cri {
     /// The first address of a sandbox, as the CNI gave it; none if it has none (yet).
     pub async fn pod_address(&self, id: &str) -> Result<Option<Ipv4Addr>, CriError> {
         let status = self.sandbox_status(id).await?.status;
-        Ok(status.and_then(|status| status.network).and_then(|network| network.ip.parse().ok()))
+        Ok(status
+            .and_then(|status| status.network)
+            .and_then(|network| network.ip.parse().ok()))
     }
 
     /// The id of an image, given its id, digest or name; none if the node does not have it.
     pub async fn image_id(&self, image: &str) -> Result<Option<String>, CriError> {
-        let request = ImageStatusRequest { image: Some(ImageSpec { image: image.to_owned() }) };
-        let answer: ImageStatusResponse =
-            self.call("ImageStatus", "/runtime.v1.ImageService/ImageStatus", request).await?;
+        let request = ImageStatusRequest {
+            image: Some(ImageSpec {
+                image: image.to_owned(),
+            }),
+        };
+        let answer: ImageStatusResponse = self
+            .call("ImageStatus", "/runtime.v1.ImageService/ImageStatus", request)
+            .await?;
         Ok(answer.image.map(|image| image.id))
     }
 

@@ -223,7 +223,7 @@ fn why(call: &Call, directory: &RecordDir, record: &Record) -> Option<String> {
     let runc = || log::last_error(&text(call.log.as_deref()?)?);
     let criu = || decisive(&text(&record.work_dir.join("restore.log"))?);
     relay
-        .filter(|failed| failed.reason != "CriuGone")
+        .filter(|failed| !matches!(failed.reason.as_str(), "CriuGone" | "RuncGone"))
         .map(|failed| failed.message)
         .or_else(|| if reached { criu().or_else(runc) } else { runc() })
 }

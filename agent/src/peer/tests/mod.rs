@@ -66,6 +66,8 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         name: "redis".into(),
         image_id: "i".into(),
         runtime: "runc".into(),
+        image: "i".into(),
+        owns_sysv: true,
     };
     let manifest = Manifest {
         source_pod_uid: "s".into(),

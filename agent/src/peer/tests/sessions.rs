@@ -179,6 +179,8 @@ async fn a_link_that_is_cut_inside_an_object() {
             name: "redis".into(),
             image_id: "i".into(),
             runtime: String::new(),
+            image: "i".into(),
+            owns_sysv: true,
         }],
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
@@ -253,6 +255,8 @@ async fn a_peer_that_takes_nothing() {
             name: "redis".into(),
             image_id: "i".into(),
             runtime: String::new(),
+            image: "i".into(),
+            owns_sysv: true,
         }],
     };
     source.send(Message::Manifest(manifest)).await.unwrap();

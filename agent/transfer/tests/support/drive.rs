@@ -17,6 +17,8 @@ fn manifest() -> Message {
         name: "a".into(),
         image_id: "i".into(),
         runtime: "r".into(),
+        image: "i".into(),
+        owns_sysv: true,
     };
     Message::Manifest(Manifest {
         source_pod_uid: "s".into(),

@@ -23,6 +23,8 @@ pub fn manifest(names: &[&str]) -> Message {
         name: (*name).to_owned(),
         image_id: "sha256:00".to_owned(),
         runtime: "runc 1.3".to_owned(),
+        image: "i".into(),
+        owns_sysv: true,
     };
     Message::Manifest(Manifest {
         source_pod_uid: "a-1".to_owned(),
