@@ -29,15 +29,15 @@ pub async fn called_off(
 ) -> Failure {
     loop {
         if let Some((reason, message)) = wish(&updates.borrow_and_update()) {
-            return Failure::new(step(), reason, message);
+            return Failure::new(step().as_str(), reason, message);
         }
         tokio::select! {
             () = sleep_until(deadline) => {
                 let message = "spec.timeout passed before the commit; allow more time, or look at what this step waited for";
-                return Failure::new(step(), "TimedOut", message);
+                return Failure::new(step().as_str(), "TimedOut", message);
             }
             changed = updates.changed() => if changed.is_err() {
-                return Failure::new(step(), "Deleted", "the PodMigration is gone");
+                return Failure::new(step().as_str(), "Deleted", "the PodMigration is gone");
             }
         }
     }

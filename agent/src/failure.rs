@@ -16,7 +16,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with a message of its own.
-    pub fn new(step: impl ToString, reason: &str, message: impl Into<String>) -> Self {
+    pub fn new(step: impl ToString + Copy, reason: &str, message: impl Into<String>) -> Self {
         Self {
             step: step.to_string(),
             reason: reason.to_owned(),
@@ -25,7 +25,7 @@ impl Failure {
     }
 
     /// A failure from an error: its text and those of its sources, one line.
-    pub fn from_error(step: impl ToString, reason: &str, error: &dyn std::error::Error) -> Self {
+    pub fn from_error(step: impl ToString + Copy, reason: &str, error: &dyn std::error::Error) -> Self {
         Self::new(step, reason, chain(error))
     }
 }
@@ -48,7 +48,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Gives any error of a module its step; the module's own stable reason is kept.
 pub trait AtStep<T> {
     /// Turns the error into a [`Failure`] of that step.
-    fn at(self, step: impl ToString) -> Result<T, Failure>;
+    fn at(self, step: impl ToString + Copy) -> Result<T, Failure>;
 }
 
 /// An error with a stable reason, as every module of Godwit has it.
@@ -58,7 +58,7 @@ pub trait Reasoned: std::error::Error {
 }
 
 impl<T, E: Reasoned> AtStep<T> for Result<T, E> {
-    fn at(self, step: impl ToString) -> Result<T, Failure> {
+    fn at(self, step: impl ToString + Copy) -> Result<T, Failure> {
         self.map_err(|error| Failure::from_error(step, error.stable_reason(), &error))
     }
 }

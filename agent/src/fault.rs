@@ -18,13 +18,13 @@ pub enum Side {
 /// Lets a fault happen at this step, if one has been asked for.
 #[cfg(not(feature = "fault-injection"))]
 #[allow(clippy::unused_async, reason = "the build with faults waits here")]
-pub async fn point(_side: Side, _step: impl ToString) -> Result<(), Failure> {
+pub async fn point(_side: Side, _step: impl ToString + Copy) -> Result<(), Failure> {
     Ok(())
 }
 
 /// Lets a fault happen at this step, if one has been asked for.
 #[cfg(feature = "fault-injection")]
-pub async fn point(side: Side, step: impl ToString) -> Result<(), Failure> {
+pub async fn point(side: Side, step: impl ToString + Copy) -> Result<(), Failure> {
     use std::time::Duration;
 
     let step = step.to_string();
@@ -53,7 +53,7 @@ pub async fn point(side: Side, step: impl ToString) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
-        step,
+        step.as_str(),
         "InjectedFault",
         "a test asked for a failure at this step",
     ))

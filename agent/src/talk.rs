@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What the peer's own failure means for this side; `None` for any other message.
-pub fn peers_failure(step: impl ToString, message: &Message) -> Option<Failure> {
+pub fn peers_failure(step: impl ToString + Copy, message: &Message) -> Option<Failure> {
     match message {
         Message::Abort(abort) => Some(Failure {
             step: abort.step.clone(),
@@ -26,7 +26,7 @@ pub fn peers_failure(step: impl ToString, message: &Message) -> Option<Failure> 
 }
 
 /// An error of the connection as a failure; where the session ended because the peer gave up, in the peer's own words.
-pub fn lost(step: impl ToString, error: &PeerError) -> Failure {
+pub fn lost(step: impl ToString + Copy, error: &PeerError) -> Failure {
     if let PeerError::Session {
         source:
             SessionError::PeerAborted {
@@ -49,7 +49,7 @@ pub fn lost(step: impl ToString, error: &PeerError) -> Failure {
 /// The next message that is the one wanted; others but failures are passed over.
 pub async fn expect(
     receiver: &mut Receiver,
-    step: impl ToString,
+    step: impl ToString + Copy,
     wanted: impl Fn(&Message) -> bool,
 ) -> Result<(), Failure> {
     let step = step.to_string();

@@ -406,11 +406,12 @@ mod cases {
             .nth(1)
             .filter(|word| !word.starts_with('-'))
             .unwrap_or_default();
-        let mut failed = 0;
+        let (mut passed, mut failed) = (0, 0);
         for (name, case) in all.into_iter().filter(|(name, _)| name.contains(&filter)) {
             let dir = tempfile::tempdir().unwrap();
             let ok = std::panic::catch_unwind(|| case(&dir.path().join("call"))).is_ok();
             println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+            passed += usize::from(ok);
             failed += usize::from(!ok);
         }
         let group = OwnGroup::new(&Host::own(), Parent::Host, GROUP).unwrap();
@@ -423,6 +424,9 @@ mod cases {
         until("the group of this run to be empty", || {
             scratch.remove_if_empty().unwrap()
         });
+        // As the usual harness says it, for whoever counts.
+        let result = if failed == 0 { "ok" } else { "FAILED" };
+        println!("test result: {result}. {passed} passed; {failed} failed");
         if failed == 0 {
             ExitCode::SUCCESS
         } else {

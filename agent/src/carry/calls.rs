@@ -31,7 +31,7 @@ pub fn tell_home(node: Arc<Node>, home: NodeAt, address: Ipv4Addr, holder: NodeA
             match tell_moved(&node, &home, address, &holder).await {
                 Ok(()) => return,
                 Err(failure) => {
-                    tracing::info!(%failure, %address, home = home.name, "the home could not be told yet")
+                    tracing::info!(%failure, %address, home = home.name, "the home could not be told yet");
                 }
             }
             sleep(TELL_AGAIN).await;

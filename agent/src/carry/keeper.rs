@@ -157,7 +157,7 @@ impl CarryKeeper {
             match self.own(&arrival.netns, entry).await {
                 Ok(()) => carried.push(address.to_string()),
                 Err(error) => {
-                    tracing::warn!(%address, error = chain(&error), "connections to this address are lost")
+                    tracing::warn!(%address, error = chain(&error), "connections to this address are lost");
                 }
             }
         }

@@ -43,7 +43,7 @@ use crate::{
 
 /// How long the supervisor of a checkpoint gives it beyond the migration's deadline; by then the migration has been
 /// called off and the container is frozen, so that CRIU can be ended.
-const CALL_GRACE: Duration = Duration::from_secs(120);
+const CALL_GRACE: Duration = Duration::from_mins(2);
 /// How long a call to the API server may take before the freeze.
 const API_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between two attempts to reach the target's agent.

@@ -4,7 +4,7 @@
 //! are read behind its back as they grow, and little is left to be sent when the dump is over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File},
     io::{self, Read},
     path::Path,
@@ -64,17 +64,17 @@ pub async fn send_images(
         // Looked at before reading: what is read after it is everything.
         let last = *dumped.borrow_and_update();
         for name in image_names(directory)? {
-            if !growing.contains_key(&name) {
-                let file = File::open(directory.join(&name))?;
+            if let Entry::Vacant(new) = growing.entry(name) {
+                let file = File::open(directory.join(new.key()))?;
                 let size = file.metadata()?.len();
                 let kind = ObjectKind::CriuImage {
                     container: container.to_owned(),
-                    name: name.clone(),
+                    name: new.key().clone(),
                 };
                 let id = sender
                     .begin_object(ObjectSpec::new(kind).with_size_hint(size))
                     .await?;
-                growing.insert(name, Growing { file, id });
+                new.insert(Growing { file, id });
             }
         }
         let mut moved = false;

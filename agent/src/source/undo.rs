@@ -49,17 +49,20 @@ pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Op
             Undo::Thaw { freezer } => {
                 for _ in 0..TRIES {
                     let freezer = freezer.clone();
-                    let thawed = task::spawn_blocking(move || match freezer.directory().exists() {
-                        true => freezer.thaw(THAW_DEADLINE),
-                        false => Ok(()),
+                    let thawed = task::spawn_blocking(move || {
+                        if freezer.directory().exists() {
+                            freezer.thaw(THAW_DEADLINE)
+                        } else {
+                            Ok(())
+                        }
                     });
                     match thawed.await {
                         Ok(Ok(())) => break,
                         Ok(Err(error)) => {
-                            tracing::warn!(error = chain(&error), "the container could not be thawed")
+                            tracing::warn!(error = chain(&error), "the container could not be thawed");
                         }
                         Err(error) => {
-                            tracing::warn!(error = chain(&error), "the container could not be thawed")
+                            tracing::warn!(error = chain(&error), "the container could not be thawed");
                         }
                     }
                     tokio::time::sleep(AGAIN).await;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a record lets the runtime wait beyond the migration's deadline: the agent ends it before that.
-const RECORD_GRACE: Duration = Duration::from_secs(60);
+const RECORD_GRACE: Duration = Duration::from_mins(1);
 
 /// What one attempt at the target has taken hold of.
 pub(super) struct Attempt {

@@ -80,7 +80,10 @@ impl Trace {
         self.stop.store(true, Ordering::Relaxed);
         let mut traced = Traced::default();
         for (path, (_, mut file)) in self.thread.join().unwrap_or_default() {
-            if !uids.iter().any(|uid| path.components().any(|part| part.as_os_str() == uid.as_str())) {
+            if !uids
+                .iter()
+                .any(|uid| path.components().any(|part| part.as_os_str() == uid.as_str()))
+            {
                 continue;
             }
             let mut bytes = Vec::new();

@@ -56,7 +56,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Subcommands::Node(node) => node.run(),
         Subcommands::Load(load) => load.run(),
         Subcommands::Install(install) => install.run(),
-        Subcommands::Test(test) => test.run(),
+        Subcommands::Test(test) => Ok(test.run()),
         Subcommands::Init(init) => init.run(),
     }
 }
