@@ -124,7 +124,7 @@ impl Attempt {
                 .at(TargetStep::Accept)?;
             if here.as_ref() != Some(&container.image_id) {
                 let message = format!(
-                    "container {}: {} is {} on this node, and {} on the source; name the image by digest, or pull the source's here",
+                    "container {}: {} is {} on this node, and {} on the source: the tag names two images; name the image by digest, or pull the source's here",
                     container.name,
                     container.image,
                     here.as_deref().unwrap_or("missing"),
