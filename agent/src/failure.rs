@@ -1,9 +1,11 @@
 //! A migration that cannot go on, in the words of its status.
 
-use thiserror::Error;
+use std::error::Error;
+
+use godwit_transfer::SessionError;
 
 /// Why a migration ends on this side: which step, a stable reason, and a message for the user.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{step}: {message}")]
 pub struct Failure {
     /// Step under way, by its stable name.
@@ -24,14 +26,34 @@ impl Failure {
         }
     }
 
-    /// A failure from an error: its text and those of its sources, one line.
-    pub fn from_error(step: impl ToString + Copy, reason: &str, error: &dyn std::error::Error) -> Self {
+    /// A failure from an error: its text and those of its sources, one line. Where the error is that the peer gave up, the failure is
+    /// the peer's own, with its step: that is what the user has to know.
+    pub fn from_error(step: impl ToString + Copy, reason: &str, error: &(dyn Error + 'static)) -> Self {
+        if let Some(SessionError::PeerAborted { step, reason, message }) = find(error) {
+            return Self {
+                step: step.clone(),
+                reason: reason.clone(),
+                message: message.clone(),
+            };
+        }
         Self::new(step, reason, chain(error))
     }
 }
 
+/// The session's error among an error and its sources.
+fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SessionError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(session) = error.downcast_ref() {
+            return Some(session);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// An error and its sources, joined by colons; a source that only repeats what was said is left out.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
@@ -52,7 +74,7 @@ pub trait AtStep<T> {
 }
 
 /// An error with a stable reason, as every module of Godwit has it.
-pub trait Reasoned: std::error::Error {
+pub trait Reasoned: Error + 'static {
     /// Stable `PascalCase` reason.
     fn stable_reason(&self) -> &'static str;
 }
@@ -67,7 +89,7 @@ impl<T, E: Reasoned> AtStep<T> for Result<T, E> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Error)]
+    #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] std::io::Error);
 
@@ -79,5 +101,17 @@ mod tests {
             Failure::from_error("Dump", "Reason", &error).to_string(),
             "Dump: outer: inner"
         );
+    }
+
+    #[test]
+    fn the_peers_own_words_are_reported_wherever_they_were_heard() {
+        let said = SessionError::PeerAborted {
+            step: "PrepareAddress".to_owned(),
+            reason: "NoSpace".to_owned(),
+            message: "full".to_owned(),
+        };
+        let error = crate::peer::PeerError::Session { node: "n2".to_owned(), source: said };
+        let failure = Failure::from_error("CopyFiles", "PeerAborted", &error);
+        assert_eq!(failure, Failure::new("PrepareAddress", "NoSpace", "full"));
     }
 }

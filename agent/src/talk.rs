@@ -1,10 +1,10 @@
 //! Waiting for one message of the peer.
 
-use godwit_transfer::{Event, Message, SessionError};
+use godwit_transfer::{Event, Message};
 
 use crate::{
-    failure::Failure,
-    peer::{PeerError, Receiver},
+    failure::{AtStep, Failure},
+    peer::Receiver,
 };
 
 /// What the peer's own failure means for this side; `None` for any other message.
@@ -25,27 +25,6 @@ pub fn peers_failure(step: impl ToString + Copy, message: &Message) -> Option<Fa
     }
 }
 
-/// An error of the connection as a failure; where the session ended because the peer gave up, in the peer's own words.
-pub fn lost(step: impl ToString + Copy, error: &PeerError) -> Failure {
-    if let PeerError::Session {
-        source:
-            SessionError::PeerAborted {
-                step,
-                reason,
-                message,
-            },
-        ..
-    } = error
-    {
-        return Failure {
-            step: step.clone(),
-            reason: reason.clone(),
-            message: message.clone(),
-        };
-    }
-    Failure::from_error(step, error.reason(), error)
-}
-
 /// The next message that is the one wanted; others but failures are passed over.
 pub async fn expect(
     receiver: &mut Receiver,
@@ -54,7 +33,7 @@ pub async fn expect(
 ) -> Result<(), Failure> {
     let step = step.to_string();
     loop {
-        if let Event::Message(message) = receiver.recv().await.map_err(|error| lost(&step, &error))? {
+        if let Event::Message(message) = receiver.recv().await.at(&step)? {
             if let Some(failure) = peers_failure(&step, &message) {
                 return Err(failure);
             }

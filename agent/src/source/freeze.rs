@@ -25,7 +25,7 @@ use crate::{
     journal::SourceEntry,
     peer::{Receiver, Sender},
     step::SourceStep,
-    talk::{lost, peers_failure},
+    talk::peers_failure,
 };
 
 /// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
@@ -167,7 +167,7 @@ async fn await_prepared(receiver: &mut Receiver, deadline: Instant) -> Result<In
     let step = SourceStep::AwaitPrepared;
     loop {
         let event = tokio::select! {
-            event = receiver.recv() => event.map_err(|error| lost(step, &error))?,
+            event = receiver.recv() => event.at(step)?,
             () = sleep_until(deadline) => {
                 return Err(Failure::new(step, "TimedOut", "spec.timeout passed while the target was restoring"));
             }

@@ -20,7 +20,7 @@ use crate::{
     peer::{Receiver, Sender},
     progress::Progress,
     step::TargetStep,
-    talk::{lost, peers_failure},
+    talk::peers_failure,
 };
 
 /// How long a record lets the runtime wait beyond the migration's deadline: the agent ends it before that.
@@ -47,7 +47,7 @@ impl Attempt {
         let step = TargetStep::Accept;
         self.progress.enter(step).await?;
         let manifest = loop {
-            match receiver.recv().await.map_err(|error| lost(step, &error))? {
+            match receiver.recv().await.at(step)? {
                 Event::Message(Message::Manifest(manifest)) => break manifest,
                 Event::Message(message) => {
                     if let Some(failure) = peers_failure(step, &message) {
@@ -176,7 +176,7 @@ async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
     loop {
         let taken = match receiver.recv().await {
             Ok(event) => inbox.take(event).at(step),
-            Err(error) => return lost(step, &error),
+            Err(error) => return Failure::from_error(step, error.reason(), &error),
         };
         match taken {
             Ok(Some(message)) => {
