@@ -29,7 +29,12 @@ impl Failure {
     /// A failure from an error: its text and those of its sources, one line. Where the error is that the peer gave up, the failure is
     /// the peer's own, with its step: that is what the user has to know.
     pub fn from_error(step: impl ToString + Copy, reason: &str, error: &(dyn Error + 'static)) -> Self {
-        if let Some(SessionError::PeerAborted { step, reason, message }) = find(error) {
+        if let Some(SessionError::PeerAborted {
+            step,
+            reason,
+            message,
+        }) = find(error)
+        {
             return Self {
                 step: step.clone(),
                 reason: reason.clone(),
@@ -110,7 +115,10 @@ mod tests {
             reason: "NoSpace".to_owned(),
             message: "full".to_owned(),
         };
-        let error = crate::peer::PeerError::Session { node: "n2".to_owned(), source: said };
+        let error = crate::peer::PeerError::Session {
+            node: "n2".to_owned(),
+            source: said,
+        };
         let failure = Failure::from_error("CopyFiles", "PeerAborted", &error);
         assert_eq!(failure, Failure::new("PrepareAddress", "NoSpace", "full"));
     }
