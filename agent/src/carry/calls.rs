@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use godwit_transfer::{CarryEnded, CarryMove, Event, Hello, Message, Role};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::entry::{CarryError, NodeAt};
 use crate::{
@@ -19,10 +19,12 @@ const STEP: &str = "Carry";
 /// Carry calls belong to an address, not to a migration; the protocol wants a name all the same.
 const NO_MIGRATION: &str = "carry";
 
-/// Pause before a home that could not be told is told again.
+/// Pause before a node that could not be told is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
-/// How often it is told. Until it has heard, what it sends goes the longer way, by the node that the pod has left.
+/// How often a home is told. Until it has heard, what it sends goes the longer way, by the node that the pod has left.
 const TELL_TIMES: u32 = 30;
+/// For how long the pod's node is told that its address belongs to another pod.
+const TELL_ENDED_FOR: Duration = Duration::from_secs(600);
 
 /// Tells the home of an address, beside other work, where its pod is now.
 pub fn tell_home(node: Arc<Node>, home: NodeAt, address: Ipv4Addr, holder: NodeAt) {
@@ -48,6 +50,26 @@ async fn tell_moved(node: &Arc<Node>, home: &NodeAt, address: Ipv4Addr, to: &Nod
         new_address: to.address.to_string(),
     };
     call(node, home, Message::CarryMove(moved)).await
+}
+
+/// Tells a node, beside other work, that an address that this node has ended its part in is carried no longer.
+///
+/// A node that never hears of it finds out that nothing uses the address: its connections no longer get answers.
+pub(super) fn tell_ended_beside(node: Arc<Node>, other: NodeAt, address: Ipv4Addr) {
+    tokio::spawn(async move {
+        let until = Instant::now() + TELL_ENDED_FOR;
+        // The new owner of the address may move as well: then it is carried again, and nothing of that has ended.
+        while Instant::now() < until && !node.carry.has(address) {
+            match tell_ended(&node, &other, address).await {
+                Ok(()) => return,
+                Err(failure) => {
+                    tracing::info!(%failure, %address, other = other.name, "the other node could not be told yet");
+                }
+            }
+            sleep(TELL_AGAIN).await;
+        }
+        tracing::warn!(%address, other = other.name, "the other node was not told that the address is carried no longer");
+    });
 }
 
 /// Tells a node that an address is carried no longer.

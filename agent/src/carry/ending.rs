@@ -2,12 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use godwit_network::carry;
+use futures::future::join_all;
+use godwit_network::{Error, carry};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     calls,
     entry::{Entry, NodeAt},
+    keeper::is_gone,
 };
 use crate::{failure::chain, kube_side::NodePods, node::Node};
 
@@ -32,11 +34,14 @@ pub async fn keep_watch(node: Arc<Node>, pods: NodePods, ended: CancellationToke
             () = ended.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+        let mut over = Vec::new();
         for entry in node.carry.all() {
             if let Some(why) = look(&node, &pods, &entry).await {
-                end(&node, &entry, why).await;
+                over.push((entry, why));
             }
         }
+        // At once: another node that does not answer must not keep an address from its new owner.
+        join_all(over.iter().map(|(entry, why)| end(&node, entry, *why))).await;
     }
 }
 
@@ -49,36 +54,54 @@ async fn look(node: &Node, pods: &NodePods, entry: &Entry) -> Option<End> {
     if !here && !entry.until_pod_gone {
         return None;
     }
-    let Some(netns) = node.carry.netns_of(entry) else {
-        return Some(End::PodGone);
+    let in_use = match node.carry.netns_of(entry) {
+        Ok(netns) if here => carry::in_use(&netns, entry.address()).await,
+        // Whether anything uses the address is for the pod's new node to say.
+        Ok(_) => return None,
+        Err(error) => Err(error),
     };
-    match here.then(|| carry::in_use(&netns, entry.address())) {
-        None => None,
-        Some(in_use) => match in_use.await {
-            Ok(true) => None,
-            Ok(false) => Some(End::Unused),
-            Err(error) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "whether an address is in use is not known; it stays"
-                );
-                None
-            }
-        },
+    judge(in_use)
+}
+
+/// Pure: what follows from a look into the pod's network namespace.
+fn judge(in_use: Result<bool, Error>) -> Option<End> {
+    match in_use {
+        Ok(true) => None,
+        Ok(false) => Some(End::Unused),
+        Err(error) if is_gone(&error) => Some(End::PodGone),
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "whether an address is in use is not known; it stays"
+            );
+            None
+        }
     }
 }
 
 async fn end(node: &Arc<Node>, entry: &Entry, why: End) {
     let address = entry.address();
     tracing::info!(%address, ?why, "carrying ends");
-    // The other side first: this side's record is what makes us try again.
-    for other in [&entry.home, &entry.holder] {
-        if other != node.carry.me() && !entry.until_pod_gone && !told(node, other, entry).await {
-            return;
+    let others: Vec<&NodeAt> = [&entry.home, &entry.holder]
+        .into_iter()
+        .filter(|other| !entry.until_pod_gone && *other != node.carry.me())
+        .collect();
+    // The other side first: this side's record is what makes us try again. But a new owner waits for nobody.
+    if why != End::NewOwner {
+        for other in &others {
+            if !told(node, other, entry).await {
+                return;
+            }
         }
     }
     if let Err(error) = node.carry.end(address).await {
         tracing::warn!(%address, error = chain(&error), "carrying could not be ended; it is tried again");
+        return;
+    }
+    if why == End::NewOwner {
+        for other in others {
+            calls::tell_ended_beside(node.clone(), other.clone(), address);
+        }
     }
 }
 
@@ -89,5 +112,35 @@ async fn told(node: &Arc<Node>, other: &NodeAt, entry: &Entry) -> bool {
             tracing::info!(%failure, other = other.name, "the other node could not be told yet");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn netns(kind: io::ErrorKind) -> Error {
+        Error::Netns {
+            netns: "pod".to_owned(),
+            source: kind.into(),
+        }
+    }
+
+    #[test]
+    fn carrying_ends_when_nothing_uses_the_address_or_the_pod_is_gone() {
+        assert_eq!(judge(Ok(true)), None);
+        assert_eq!(judge(Ok(false)), Some(End::Unused));
+        assert_eq!(judge(Err(netns(io::ErrorKind::NotFound))), Some(End::PodGone));
+    }
+
+    #[test]
+    fn what_is_not_known_ends_nothing() {
+        assert_eq!(judge(Err(netns(io::ErrorKind::PermissionDenied))), None);
+        assert_eq!(
+            judge(Err(Error::Malformed("/proc/thread-self/net/tcp".to_owned()))),
+            None
+        );
     }
 }

@@ -1,16 +1,19 @@
 //! One carried address as it is written down, so that a restarted agent, or a node that was rebooted, knows of it.
 
 use std::{
-    fs,
-    io::{self, Write},
+    io,
     net::Ipv4Addr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use godwit_network::carry::CarryRecord;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use super::files;
+
+/// Suffix of the files of carried addresses.
+const SUFFIX: &str = "json";
 
 /// Why an address cannot be carried.
 #[derive(Debug, Error)]
@@ -87,55 +90,22 @@ impl Entry {
 
     /// Writes it down, so that it is there whole or as it was.
     pub(super) fn save(&self, directory: &Path) -> Result<(), CarryError> {
-        let path = file(directory, self.address());
-        let failed = |source| CarryError::Record {
-            path: path.clone(),
-            source,
-        };
-        let fresh = path.with_extension("new");
-        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let mut out = fs::OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&fresh)
-            .map_err(failed)?;
-        // Not synced: this is for a restart of the agent. A power failure ends the pod and its connections too.
-        out.write_all(&text).map_err(failed)?;
-        fs::rename(&fresh, &path).map_err(failed)
+        files::write(&file(directory, self.address()), self)
     }
 
     pub(super) fn forget(directory: &Path, address: Ipv4Addr) -> Result<(), CarryError> {
-        let path = file(directory, address);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CarryError::Record {
-                path: path.clone(),
-                source: error,
-            }),
-            _ => Ok(()),
-        }
+        files::remove(&file(directory, address))
     }
 
     /// Every address that is written down. A file that cannot be read is left out with a warning: what it stood for is
     /// swept away, which ends connections, but a half-known route would mislead those of others.
     pub(super) fn load_all(directory: &Path) -> Result<Vec<Self>, CarryError> {
-        let failed = |source| CarryError::Record {
-            path: directory.to_owned(),
-            source,
-        };
         let mut entries = Vec::new();
-        for file in fs::read_dir(directory).map_err(failed)? {
-            let path = file.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                match fs::read(&path)
-                    .map_err(serde_json::Error::io)
-                    .and_then(|text| serde_json::from_slice(&text))
-                {
-                    Ok(entry) => entries.push(entry),
-                    Err(error) => {
-                        tracing::warn!(path = %path.display(), %error, "a carried address is forgotten")
-                    }
+        for (path, content) in files::read_all(directory, SUFFIX)? {
+            match content {
+                Ok(entry) => entries.push(entry),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "a carried address is forgotten");
                 }
             }
         }
@@ -144,5 +114,5 @@ impl Entry {
 }
 
 fn file(directory: &Path, address: Ipv4Addr) -> PathBuf {
-    directory.join(format!("{address}.json"))
+    directory.join(format!("{address}.{SUFFIX}"))
 }

@@ -2,18 +2,24 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::Ipv4Addr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use godwit_container::host::Host;
 use godwit_network::{
-    Netns,
+    Error, Netns,
     carry::{self, CarryRecord},
 };
+use nix::errno::Errno;
 
-use super::entry::{CarryError, Entry, NodeAt};
+use super::{
+    arrival::Arrival,
+    entry::{CarryError, Entry, NodeAt},
+    files,
+};
 use crate::{failure::chain, netns};
 
 /// An address that a pod uses, and its home.
@@ -46,11 +52,13 @@ pub struct HandOver {
     entries: Vec<Entry>,
 }
 
-/// A pod that came here, until its addresses are routed to it.
-#[derive(Clone, Debug)]
-struct Arrival {
-    entries: Vec<Entry>,
-    netns: PathBuf,
+/// A pod that would leave this node.
+struct Leaver<'a> {
+    pod_uid: &'a str,
+    netns: &'a Path,
+    pod: &'a Netns,
+    pod_address: Ipv4Addr,
+    target: &'a NodeAt,
 }
 
 /// Every address that this node has a part in.
@@ -67,8 +75,27 @@ impl CarryKeeper {
     /// Reads what is written down in `directory` (which exists), does it again, and sweeps away what is not written down.
     pub async fn start(me: NodeAt, host: Host, directory: PathBuf) -> Result<Self, CarryError> {
         let network = Netns::current()?;
+        files::remove_unfinished(&directory)?;
         let loaded = Entry::load_all(&directory)?;
-        let records: Vec<CarryRecord> = loaded.iter().map(|entry| entry.record.clone()).collect();
+        let mut arrivals = Vec::new();
+        for arrival in Arrival::load_all(&directory)? {
+            match netns::open(&host, &arrival.netns) {
+                Err(error) if is_gone(&error) => {
+                    tracing::info!(pod_uid = arrival.pod_uid, "the pod that was coming here is gone");
+                    Arrival::forget(&directory, &arrival.pod_uid)?;
+                }
+                _ => arrivals.push(arrival),
+            }
+        }
+        let arriving: Vec<Entry> = arrivals
+            .iter()
+            .flat_map(|arrival| arrival.entries.clone())
+            .collect();
+        let records: Vec<CarryRecord> = loaded
+            .iter()
+            .chain(&arriving)
+            .map(|entry| entry.record.clone())
+            .collect();
         carry::sweep(&network, &records).await?;
         let mut entries = BTreeMap::new();
         for entry in loaded {
@@ -77,13 +104,23 @@ impl CarryKeeper {
             }
             entries.insert(entry.address(), entry);
         }
+        // After the others: an address that comes home is still sent away by one of them, which clears other parts.
+        for entry in arriving {
+            if let Err(error) = carry::prepare(&network, &entry.record).await {
+                tracing::warn!(address = %entry.address(), error = chain(&error), "not prepared any more");
+            }
+        }
+        let arrivals = arrivals
+            .into_iter()
+            .map(|arrival| (arrival.pod_uid.clone(), arrival))
+            .collect();
         Ok(Self {
             me,
             host,
             network,
             directory,
             entries: Mutex::new(entries),
-            arrivals: Mutex::default(),
+            arrivals: Mutex::new(arrivals),
         })
     }
 
@@ -116,6 +153,28 @@ impl CarryKeeper {
 
     /// Gives a pod that is coming here its addresses, and prepares how they will be routed to it. Nothing reaches it yet.
     pub async fn prepare(&self, newcomer: Newcomer<'_>) -> Result<(), CarryError> {
+        let (pod_uid, netns) = (newcomer.pod_uid.to_owned(), newcomer.netns.clone());
+        let mut entries = Vec::new();
+        if let Err(error) = self.prepare_each(newcomer, &mut entries).await {
+            self.cancel(entries).await;
+            return Err(error);
+        }
+        let arrival = Arrival {
+            pod_uid,
+            netns,
+            entries,
+        };
+        if !arrival.entries.is_empty()
+            && let Err(error) = arrival.save(&self.directory)
+        {
+            self.cancel(arrival.entries).await;
+            return Err(error);
+        }
+        self.arrivals().insert(arrival.pod_uid.clone(), arrival);
+        Ok(())
+    }
+
+    async fn prepare_each(&self, newcomer: Newcomer<'_>, entries: &mut Vec<Entry>) -> Result<(), CarryError> {
         let Newcomer {
             pod_uid,
             netns,
@@ -124,14 +183,12 @@ impl CarryKeeper {
             addresses,
         } = newcomer;
         let pod = netns::open(&self.host, &netns)?;
-        let mut entries = Vec::new();
         for Carried { address, home } in addresses {
             carry::add_address(&pod, pod_address, *address).await?;
             let return_by = (*home != self.me).then_some(home.address);
             let record = carry::survey_own(&self.network, *address, pod_address, from, return_by).await?;
-            carry::prepare(&self.network, &record).await?;
             entries.push(Entry {
-                record,
+                record: record.clone(),
                 home: home.clone(),
                 holder: self.me.clone(),
                 pod_uid: pod_uid.to_owned(),
@@ -139,13 +196,12 @@ impl CarryKeeper {
                 netns: netns.clone(),
                 until_pod_gone: false,
             });
+            carry::prepare(&self.network, &record).await?;
         }
-        self.arrivals()
-            .insert(pod_uid.to_owned(), Arrival { entries, netns });
         Ok(())
     }
 
-    /// The pod runs: its addresses are routed to it. Gives those for which that worked.
+    /// The pod runs: its addresses are routed to it. Gives those for which that worked. May be repeated after a restart.
     pub async fn activate(&self, pod_uid: &str) -> Vec<String> {
         let arrival = self.arrivals().remove(pod_uid);
         let Some(arrival) = arrival else {
@@ -161,10 +217,22 @@ impl CarryKeeper {
                 }
             }
         }
+        // Last: until then a restarted agent does all of it again.
+        self.forget_arrival(pod_uid);
         carried
     }
 
-    async fn own(&self, netns: &std::path::Path, entry: Entry) -> Result<(), CarryError> {
+    fn forget_arrival(&self, pod_uid: &str) {
+        if let Err(error) = Arrival::forget(&self.directory, pod_uid) {
+            tracing::warn!(
+                pod_uid,
+                error = chain(&error),
+                "the record of an arrival stays until the pod is gone"
+            );
+        }
+    }
+
+    async fn own(&self, netns: &Path, entry: Entry) -> Result<(), CarryError> {
         let (address, pod_address, at_home) = (entry.address(), entry.pod_address, entry.home == self.me);
         self.flip(entry).await?;
         if at_home {
@@ -179,6 +247,7 @@ impl CarryKeeper {
         let arrival = self.arrivals().remove(pod_uid);
         self.cancel(arrival.map(|arrival| arrival.entries).unwrap_or_default())
             .await;
+        self.forget_arrival(pod_uid);
     }
 
     /// The pod will not leave this node after all.
@@ -204,30 +273,53 @@ impl CarryKeeper {
         target: &NodeAt,
     ) -> Result<HandOver, CarryError> {
         let pod = netns::open(&self.host, &netns)?;
+        let leaver = Leaver {
+            pod_uid,
+            netns: &netns,
+            pod: &pod,
+            pod_address,
+            target,
+        };
         let mut entries = Vec::new();
+        match self.survey_each(&leaver, addresses, &mut entries).await {
+            Ok(()) => Ok(HandOver { entries }),
+            Err(error) => {
+                self.cancel(entries).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn survey_each(
+        &self,
+        leaver: &Leaver<'_>,
+        addresses: &[Carried],
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), CarryError> {
+        let Leaver {
+            pod_uid,
+            netns,
+            pod,
+            pod_address,
+            target,
+        } = *leaver;
         for Carried { address, home } in addresses {
             let at_home = *home == self.me;
-            let record = carry::survey_forward(
-                &self.network,
-                &pod,
-                pod_address,
-                *address,
-                target.address,
-                at_home,
-            )
-            .await?;
-            carry::prepare(&self.network, &record).await?;
+            let record =
+                carry::survey_forward(&self.network, pod, pod_address, *address, target.address, at_home)
+                    .await?;
             entries.push(Entry {
-                record,
+                record: record.clone(),
                 home: home.clone(),
                 holder: target.clone(),
                 pod_uid: pod_uid.to_owned(),
                 pod_address,
-                netns: netns.clone(),
+                netns: netns.to_owned(),
                 until_pod_gone: !at_home,
             });
+            carry::prepare(&self.network, &record).await?;
         }
-        Ok(HandOver { entries })
+        Ok(())
     }
 
     /// Sends the addresses after the pod, and lets its old network namespace forward what still arrives there. Gives the
@@ -238,10 +330,12 @@ impl CarryKeeper {
         carried: &[String],
     ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
         let mut to_tell = Vec::new();
+        let mut not_taken = Vec::new();
         let mut forwarding = None;
         for entry in hand_over.entries {
             let address = entry.address();
             if !carried.contains(&address.to_string()) {
+                not_taken.push(entry);
                 continue;
             }
             if entry.home != self.me && entry.home != entry.holder {
@@ -264,6 +358,8 @@ impl CarryKeeper {
                 );
             }
         }
+        // Last: the held packets wait for the rest.
+        self.cancel(not_taken).await;
         to_tell
     }
 
@@ -292,7 +388,13 @@ impl CarryKeeper {
         if entry.holder == self.me
             && let Ok(pod) = netns::open(&self.host, &entry.netns)
         {
-            carry::remove_address(&pod, entry.pod_address, address).await?;
+            match carry::remove_address(&pod, entry.pod_address, address).await {
+                // Without its namespace, or its interface, the pod does not have the address any more.
+                Err(error) if !is_gone(&error) && !matches!(error, Error::Missing(_)) => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
         }
         carry::end(&self.network, &entry.record).await?;
         Entry::forget(&self.directory, address)?;
@@ -321,8 +423,13 @@ impl CarryKeeper {
         self.entries().values().cloned().collect()
     }
 
-    pub(super) fn netns_of(&self, entry: &Entry) -> Option<Netns> {
-        netns::open(&self.host, &entry.netns).ok()
+    /// Whether this node has a part in carrying an address.
+    pub(super) fn has(&self, address: Ipv4Addr) -> bool {
+        self.entries().contains_key(&address)
+    }
+
+    pub(super) fn netns_of(&self, entry: &Entry) -> Result<Netns, Error> {
+        netns::open(&self.host, &entry.netns)
     }
 
     /// Writes it down, then does at once what was prepared; the rest follows beside other work.
@@ -353,5 +460,40 @@ impl CarryKeeper {
 
     fn arrivals(&self) -> MutexGuard<'_, BTreeMap<String, Arrival>> {
         self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a network namespace is gone, and not just out of reach: nothing is at its path, or a file that it left there,
+/// which setns(2) refuses with `EINVAL`.
+pub(super) fn is_gone(error: &Error) -> bool {
+    let Error::Netns { source, .. } = error else {
+        return false;
+    };
+    source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(Errno::EINVAL as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_gone_if_nothing_or_no_namespace_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let left = directory.path().join("netns");
+        assert!(is_gone(&Netns::open(&left).unwrap_err()));
+        std::fs::write(&left, "").unwrap();
+        let entered = Netns::open(&left).unwrap().visit(|| Ok(()));
+        assert!(is_gone(&entered.unwrap_err()));
+    }
+
+    #[test]
+    fn a_namespace_out_of_reach_is_not_gone() {
+        let failed = |errno: Errno| Error::Netns {
+            netns: "pod".to_owned(),
+            source: errno.into(),
+        };
+        assert!(!is_gone(&failed(Errno::EMFILE)));
+        assert!(!is_gone(&failed(Errno::EPERM)));
+        assert!(!is_gone(&Error::Missing("interface eth0".to_owned())));
     }
 }

@@ -3,13 +3,17 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `entry` | one address: what is written down |
+//! | `arrival` | a pod that came and does not run yet: what is written down |
+//! | `files` | how it is written down |
 //! | `keeper` | all addresses of the node, and the moves of their pods |
 //! | `ending` | when carrying ends, and who is told |
 //! | `calls` | what nodes tell each other |
 
+mod arrival;
 mod calls;
 mod ending;
 mod entry;
+mod files;
 mod keeper;
 
 pub use calls::{answer_ended, answer_move, tell_home};

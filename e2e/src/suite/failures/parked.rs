@@ -25,7 +25,7 @@ async fn killed(lab: &Lab) -> Result<()> {
     let migration = subject.departs().await?;
     migration.phase(MigrationPhase::Copying, PATIENCE).await?;
     fault::reached(lab, "n1").await?;
-    let parked = lab.cluster().node("n2")?.pids_of("godwit-park");
+    let parked = lab.cluster().node("n2")?.pids_of(".godwit-park");
     ensure!(!parked.is_empty(), "nothing parks on n2");
     for pid in parked {
         kill(Pid::from_raw(pid), Signal::SIGKILL).context("kill the parking process")?;
