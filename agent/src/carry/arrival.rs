@@ -79,7 +79,7 @@ fn file(directory: &Path, pod_uid: &str) -> Result<PathBuf, CarryError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, net::Ipv4Addr};
+    use std::{fs, net::Ipv4Addr, slice};
 
     use godwit_network::carry::{CarryRecord, Part};
 
@@ -163,7 +163,7 @@ mod tests {
             fs::write(&path, &text[..length]).unwrap();
             assert_eq!(
                 Arrival::load_all(directory.path()).unwrap(),
-                [whole.clone()],
+                slice::from_ref(&whole),
                 "{length}"
             );
             assert!(!path.exists(), "{length}");

@@ -24,7 +24,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(2);
 /// How often a home is told. Until it has heard, what it sends goes the longer way, by the node that the pod has left.
 const TELL_TIMES: u32 = 30;
 /// For how long the pod's node is told that its address belongs to another pod.
-const TELL_ENDED_FOR: Duration = Duration::from_secs(600);
+const TELL_ENDED_FOR: Duration = Duration::from_mins(10);
 
 /// Tells the home of an address, beside other work, where its pod is now.
 pub fn tell_home(node: Arc<Node>, home: NodeAt, address: Ipv4Addr, holder: NodeAt) {

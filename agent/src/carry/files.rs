@@ -48,11 +48,14 @@ pub(super) fn remove(path: &Path) -> Result<(), CarryError> {
     }
 }
 
+/// Path of a file, and what it says or why that cannot be read.
+pub(super) type Read<T> = (PathBuf, Result<T, serde_json::Error>);
+
 /// Reads every file of `directory` with this suffix, with what became of each. Fails only if the directory cannot be listed.
 pub(super) fn read_all<T: DeserializeOwned>(
     directory: &Path,
     suffix: &str,
-) -> Result<Vec<(PathBuf, Result<T, serde_json::Error>)>, CarryError> {
+) -> Result<Vec<Read<T>>, CarryError> {
     let read = |path: PathBuf| {
         let content = fs::read(&path)
             .map_err(serde_json::Error::io)

@@ -1,5 +1,6 @@
 //! What needs no cluster: the source text, and the crates' own tests.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,8 +10,13 @@ use anyhow::{Context, Result};
 use super::Tally;
 use crate::{cache, command, paths};
 
-/// The checker of licences and advisories.
+/// The checker of what is depended on.
 const DENY: &str = "cargo-deny@0.20.2";
+/// What it checks. Not the advisories: their database is a Git repository elsewhere, so that the result would not be
+/// decided by this source alone, and there would be none without that network.
+const DENIED: [&str; 4] = ["check", "bans", "licenses", "sources"];
+/// How long building it may take, once per machine: a few minutes on two CPUs. The rest of a run has to fit in, too.
+const DENY_SECONDS: &str = "900";
 /// Crates with tests that need root.
 const WITH_ROOT_TESTS: [&str; 5] = [
     "godwit-files",
@@ -72,21 +78,26 @@ pub fn all() -> (Tally, Vec<String>) {
         Ok(mut program) => {
             program
                 .current_dir(paths::workspace())
-                .args(["--all-features", "check"]);
-            let tally = ran("licences and advisories", program, false);
+                .arg("--all-features")
+                .args(DENIED);
+            let tally = ran("dependencies and their licences", program, false);
             total.add(tally);
-            summaries.push(format!("licences and advisories: {tally}"));
+            summaries.push(format!("dependencies and their licences: {tally}"));
         }
         Err(error) => {
-            println!("SKIPPED licences and advisories: {error:#}");
-            summaries.push("licences and advisories: SKIPPED (see above)".to_owned());
+            println!("SKIPPED dependencies and their licences: {error:#}");
+            summaries.push("dependencies and their licences: SKIPPED (see above)".to_owned());
         }
     }
     (total, summaries)
 }
 
+fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 fn cargo(arguments: &[&str]) -> Command {
-    let mut cargo = command::bound(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = command::bound(cargo_program());
     cargo.current_dir(paths::workspace()).args(arguments);
     cargo
 }
@@ -144,8 +155,16 @@ fn deny() -> Result<Command> {
         return Ok(command::bound("cargo-deny"));
     }
     let dir: PathBuf = cache::ensure("cargo-deny", &[DENY.as_bytes()], |dir| {
-        let mut install = cargo(&["install", "--quiet", "--locked", "--root"]);
-        command::output(install.arg(dir).arg(DENY).env_remove("CARGO_TARGET_DIR")).map(drop)
+        let mut install = command::contained("timeout");
+        install
+            .args(["--kill-after=10", DENY_SECONDS])
+            .arg(cargo_program())
+            .args(["install", "--quiet", "--locked", "--root"])
+            .arg(dir)
+            .arg(DENY)
+            .current_dir(paths::workspace())
+            .env_remove("CARGO_TARGET_DIR");
+        command::output(&mut install).map(drop)
     })
     .context("cargo-deny is not installed and cannot be")?;
     Ok(command::bound(dir.join("bin/cargo-deny")))
