@@ -104,6 +104,8 @@ fn cargo(arguments: &[&str]) -> Command {
 
 /// Run it with its output kept; shown if it fails. A set of tests counts each of them, anything else counts as one.
 fn ran(name: &str, mut command: Command, counted: bool) -> Tally {
+    // The first run of all builds Kubernetes in here: a reader who waits shall know for what.
+    println!("begun   {name}");
     let began = Instant::now();
     let (success, text) = match command.stdin(Stdio::null()).output() {
         Ok(output) => (
@@ -162,6 +164,8 @@ fn deny() -> Result<Command> {
             .args(["install", "--quiet", "--locked", "--root"])
             .arg(dir)
             .arg(DENY)
+            // Where cargo builds: it goes with the folder if building is cut short.
+            .env("TMPDIR", dir)
             .current_dir(paths::workspace())
             .env_remove("CARGO_TARGET_DIR");
         command::output(&mut install).map(drop)
