@@ -135,7 +135,7 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     let parts = match lived {
         Ok(Some(parts)) => parts,
         early => {
-            label.remove(LABEL_LIMIT).await;
+            label.not_ready(LABEL_LIMIT).await;
             return early.map(drop);
         }
     };
@@ -145,7 +145,7 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     }
     info!("ending: no new migration starts, running ones finish");
     readiness.set(false);
-    if !label.remove(LABEL_LIMIT).await {
+    if !label.not_ready(LABEL_LIMIT).await {
         warn!("the node's label could not be removed in time");
     }
     if let Err(running) = parts.drain.finish(DRAIN_LIMIT).await {

@@ -10,8 +10,11 @@ pub const VERSION: &str = "v1alpha1";
 pub const RUNTIME_CLASS: &str = "godwit";
 /// Signer of the agents' certificates (certificates.k8s.io).
 pub const SIGNER_NAME: &str = "godwit.dev/agent";
-/// Node label, value `"true"`, that an agent sets when its node can take part in migrations; the
-/// `RuntimeClass` selects nodes by it.
+/// Node label, value `"true"`, that an agent sets when it has installed the runtime on its node and takes away when it uninstalls it;
+/// the `RuntimeClass` selects nodes by it. It stays while the agent is away: pods of the class start all the same, and a kubelet that is
+/// restarted meanwhile, which checks node selectors again, must not turn its running pods away.
+pub const RUNTIME_LABEL: &str = "godwit.dev/runtime";
+/// Node label, value `"true"`, that an agent sets while it can take part in migrations; preflight asks for it.
 pub const AGENT_READY_LABEL: &str = "godwit.dev/agent-ready";
 /// Pod label on a target pod: the name of the migration that made it.
 pub const MIGRATION_LABEL: &str = "godwit.dev/migration";

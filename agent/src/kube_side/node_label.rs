@@ -1,8 +1,8 @@
-//! The label by which the scheduler knows that a node can take part in migrations.
+//! The labels by which the scheduler knows that a node has the runtime, and the operator that it can take part in migrations.
 
 use std::time::Duration;
 
-use godwit_crds::AGENT_READY_LABEL;
+use godwit_crds::{AGENT_READY_LABEL, RUNTIME_LABEL};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -16,7 +16,7 @@ const MANAGER: &str = "godwit-agent";
 /// Longest wait for one answer.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
-/// The label of one node.
+/// The labels of one node.
 #[derive(Debug, Clone)]
 pub struct NodeLabel {
     api: Api<Node>,
@@ -32,20 +32,27 @@ impl NodeLabel {
         }
     }
 
-    /// Sets it to `true`; tries until it is there, however long the API server is away.
+    /// Sets both to `true`; tries until they are there, however long the API server is away.
     pub async fn set(&self) {
-        self.insist(json!("true")).await;
+        self.insist(json!({AGENT_READY_LABEL: "true", RUNTIME_LABEL: "true"}))
+            .await;
     }
 
-    /// Takes it off; tries for as long as `limit`. True: it is off (or the node is gone).
-    pub async fn remove(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.insist(serde_json::Value::Null))
+    /// The agent goes away, the runtime stays; tries for as long as `limit`. True: done (or the node is gone).
+    pub async fn not_ready(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.insist(json!({AGENT_READY_LABEL: null})))
             .await
             .is_ok()
     }
 
-    async fn insist(&self, value: serde_json::Value) {
-        let patch = Patch::Merge(json!({"metadata": {"labels": {AGENT_READY_LABEL: value}}}));
+    /// The runtime goes away too; tries for as long as `limit`. True: done (or the node is gone).
+    pub async fn remove(&self, limit: Duration) -> bool {
+        let none = json!({AGENT_READY_LABEL: null, RUNTIME_LABEL: null});
+        tokio::time::timeout(limit, self.insist(none)).await.is_ok()
+    }
+
+    async fn insist(&self, labels: serde_json::Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
         let parameters = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
@@ -56,13 +63,13 @@ impl NodeLabel {
                 .await
             {
                 Ok(Ok(_)) => {
-                    return info!(node = self.node, label = AGENT_READY_LABEL, %value, "label of the node set or, by null, removed");
+                    return info!(node = self.node, %labels, "labels of the node set or, by null, removed");
                 }
                 Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
                     return warn!(node = self.node, "there is no such node to label");
                 }
                 Ok(Err(error)) => warn!(%error, "cannot label the node yet"),
-                Err(_) => warn!("the API server does not answer; the node's label waits"),
+                Err(_) => warn!("the API server does not answer; the node's labels wait"),
             }
             tokio::time::sleep(backoff.next()).await;
         }
