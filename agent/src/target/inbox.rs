@@ -28,8 +28,6 @@ pub(super) struct Arrivals {
     pub(super) images: HashSet<String>,
     /// Containers whose files are complete.
     pub(super) files: HashSet<String>,
-    /// The source has committed, with these addresses.
-    pub(super) committed: Option<Vec<String>>,
 }
 
 /// Why something that arrived could not be kept.
@@ -126,7 +124,6 @@ impl Inbox {
             Message::FilesComplete(name) => {
                 news.files.insert(name.container);
             }
-            Message::Committed(committed) => news.committed = Some(committed.addresses),
             other => rest = Some(other),
         });
         rest
