@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use godwit_container::call::GROUP;
+use godwit_container::cgroup::{OwnGroup, Parent};
+use godwit_container::host::Host;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
@@ -61,6 +64,10 @@ impl HostNode {
     }
 }
 
+fn call_group() -> Result<OwnGroup, NodeError> {
+    Ok(OwnGroup::new(&Host::default(), Parent::Root, GROUP)?)
+}
+
 impl NodeOps for HostNode {
     fn in_memory(&self, path: &Path) -> io::Result<bool> {
         let kind = statfs(path)?.filesystem_type();
@@ -85,6 +92,17 @@ impl NodeOps for HostNode {
         let path = host_path.to_string_lossy();
         let argv = ["sh", "-c", "! mountpoint -q \"$0\" || umount \"$0\"", &path];
         host_command::run(&self.root, &argv, SHORT).await.map(drop)
+    }
+
+    fn make_call_group(&self) -> Result<(), NodeError> {
+        Ok(call_group()?.make()?)
+    }
+
+    fn remove_call_group(&self) -> Result<(), NodeError> {
+        if !call_group()?.remove_if_empty()? {
+            tracing::warn!("the control group of runtime calls is still in use: it stays");
+        }
+        Ok(())
     }
 
     async fn engine(&self) -> Result<EngineProcess, NodeError> {

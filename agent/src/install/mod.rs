@@ -1,7 +1,7 @@
 //! Setting a node up for Godwit, and taking everything out of it again.
 //!
-//! What is added: one directory (`/var/lib/godwit`), one in memory (`/run/godwit`), one runtime entry in containerd's
-//! configuration. Each step can be cut off at any point and done again; the second time changes nothing.
+//! What is added: one directory (`/var/lib/godwit`), one in memory (`/run/godwit`), one control group for runtime calls, one runtime
+//! entry in containerd's configuration. Each step can be cut off at any point and done again; the second time changes nothing.
 
 mod containerd;
 mod cri_status;
@@ -144,7 +144,7 @@ impl Installation {
         for part in paths::RUN_PARTS {
             files::directory(&run.join(part), 0o700)?;
         }
-        Ok(())
+        Ok(node.make_call_group()?)
     }
 
     /// Waits until another process than `old` answers and lists the handler, or no longer lists it.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use godwit_container::cgroup::CgroupError;
 use thiserror::Error;
 
 /// Which container engine serves CRI on the node.
@@ -38,6 +39,10 @@ pub trait NodeOps: Sync {
     fn mount_tmpfs(&self, host_path: &Path) -> impl Future<Output = Result<(), NodeError>> + Send;
     /// Unmounts a host path there; no error if nothing is mounted.
     fn unmount(&self, host_path: &Path) -> impl Future<Output = Result<(), NodeError>> + Send;
+    /// Makes the control group in which runtime calls run; no error if it is there.
+    fn make_call_group(&self) -> Result<(), NodeError>;
+    /// Removes it; no error if it is gone, or still in use.
+    fn remove_call_group(&self) -> Result<(), NodeError>;
     /// Finds the engine; an error if none answers.
     fn engine(&self) -> impl Future<Output = Result<EngineProcess, NodeError>> + Send;
     /// Names of the runtime handlers that the engine has loaded.
@@ -86,6 +91,9 @@ pub enum NodeError {
         /// What happened.
         message: String,
     },
+    /// The control group for runtime calls.
+    #[error("the control group for runtime calls cannot be made or removed")]
+    Group(#[from] CgroupError),
     /// A program in the host's namespaces could not be run.
     #[error("cannot run {program} on the host")]
     Spawn {
@@ -122,6 +130,7 @@ impl NodeError {
             Self::UnknownEngine { .. } => "UnknownEngine",
             Self::Process { .. } => "EngineProcess",
             Self::Cri { .. } => "EngineSilent",
+            Self::Group(error) => error.reason(),
             Self::Spawn { .. } | Self::Failed { .. } => "HostCommandFailed",
             Self::Deadline { .. } => "HostCommandDeadline",
         }

@@ -25,6 +25,7 @@ struct FakeNode {
     /// Does not answer until the next restart.
     crashes: AtomicBool,
     memory: AtomicBool,
+    call_group: AtomicBool,
     mounts: Mutex<Vec<PathBuf>>,
     dump: Mutex<Option<String>>,
 }
@@ -39,6 +40,7 @@ impl FakeNode {
             crashes: AtomicBool::new(false),
             memory: AtomicBool::new(true),
             mounts: Mutex::default(),
+            call_group: AtomicBool::new(false),
             dump: Mutex::default(),
         };
         node.load();
@@ -76,6 +78,14 @@ impl NodeOps for FakeNode {
     }
     async fn mount_tmpfs(&self, host_path: &Path) -> Result<(), NodeError> {
         self.mounts.lock().unwrap().push(host_path.to_owned());
+        Ok(())
+    }
+    fn make_call_group(&self) -> Result<(), NodeError> {
+        self.call_group.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+    fn remove_call_group(&self) -> Result<(), NodeError> {
+        self.call_group.store(false, Ordering::SeqCst);
         Ok(())
     }
     async fn unmount(&self, _host_path: &Path) -> Result<(), NodeError> {
@@ -247,9 +257,11 @@ async fn a_second_installation_changes_nothing_and_the_reverse_is_exact() {
         assert_eq!(bench.identity(), identity);
         assert_eq!(bench.node.restarts(), 1);
 
+        assert!(bench.node.call_group.load(Ordering::SeqCst));
         assert!(bench.uninstall().await.unwrap());
         assert_eq!(bench.tree(), before);
         assert_eq!(bench.node.restarts(), 2);
+        assert!(!bench.node.call_group.load(Ordering::SeqCst));
         assert!(!bench.uninstall().await.unwrap());
         assert_eq!((bench.tree(), bench.node.restarts()), (before, 2));
     }

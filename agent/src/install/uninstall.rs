@@ -65,6 +65,7 @@ pub async fn uninstall(
             record.write(&state)?;
         }
     }
+    node.remove_call_group()?;
     let there = ours || run.exists() || state.exists();
     files::remove_tree(&run)?;
     files::remove_tree(&state)?;

@@ -52,6 +52,11 @@ impl OwnGroup {
         &self.directories
     }
 
+    /// Makes the group where it is missing.
+    pub fn make(&self) -> Result<(), CgroupError> {
+        self.directories.iter().try_for_each(|directory| make(directory))
+    }
+
     /// Makes the group where it is missing and moves a process into it.
     pub fn join(&self, pid: i32) -> Result<(), CgroupError> {
         self.directories
