@@ -1,0 +1,1 @@
+//! Which pages CRIU expects later.

@@ -1,0 +1,1 @@
+//! How many rounds, how fast, and when to freeze.

@@ -1,0 +1,1 @@
+//! Giving pages to restored processes.

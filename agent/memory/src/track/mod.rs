@@ -1,0 +1,1 @@
+//! Which pages of a running process were written since the last look.
