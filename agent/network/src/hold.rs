@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::nft::{self, Chain, Hook, Rule};
+use crate::nft::{self, Chain, Hook, Rule, ToQueue, Unowned};
 use crate::queue::{Fate, Queue};
 use crate::{Error, Netns};
 
@@ -28,9 +28,9 @@ const HOLDING: u8 = 0;
 const PASSING: u8 = 1;
 const ENDING: u8 = 2;
 /// How long the receiving thread sleeps at most before it looks whether it is to end.
-const GLANCE: Duration = Duration::from_millis(20);
+pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 /// A packet that was inside the rule when it was removed has reached the queue after this time.
-const SETTLED: Duration = Duration::from_millis(5);
+pub(crate) const SETTLED: Duration = Duration::from_millis(5);
 
 /// The two queue numbers that a hold uses in the pod's namespace; they must not be used by the pod itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +61,7 @@ impl Hold {
     pub async fn prepare(netns: Netns, numbers: QueueNumbers) -> Result<PreparedHold, Error> {
         let (input, output) = netns
             .run("preparing to hold packets", move || {
-                match nft::replace(TABLE, &chains(numbers, Rule::queue)) {
-                    Err(error) if is_missing(&error) => {
-                        match nft::replace(TABLE, &chains(numbers, Rule::queue_by_xtables)) {
-                            Err(error) if is_missing(&error) => Err(Error::NoQueue),
-                            other => other,
-                        }
-                    }
-                    other => other,
-                }?;
+                nft::replace_queueing(TABLE, |queue| chains(numbers, queue))?;
                 Ok((Queue::open(numbers.input)?, Queue::open(numbers.output)?))
             })
             .await?;
@@ -77,29 +69,29 @@ impl Hold {
     }
 }
 
-fn is_missing(error: &Error) -> bool {
-    matches!(
-        error.errno(),
-        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT)
-    )
-}
-
-fn chains(numbers: QueueNumbers, queue: fn(Rule, u16) -> Rule) -> [Chain; 2] {
+fn chains(numbers: QueueNumbers, queue: ToQueue) -> Vec<Chain> {
     // The neighbours must not forget the pod during a long freeze; ARP does not pass here, its IPv6 sibling does.
     let neighbours = || Rule::default().neighbour_discovery().accept();
-    [
+    vec![
         Chain {
             name: INPUT,
             hook: Hook::Prerouting,
             rules: vec![
                 neighbours(),
-                queue(Rule::default().input_is_not(LOOPBACK), numbers.input),
+                queue(
+                    Rule::default().input_is_not(LOOPBACK),
+                    numbers.input,
+                    Unowned::Pass,
+                ),
             ],
         },
         Chain {
             name: OUTPUT,
             hook: Hook::Output,
-            rules: vec![neighbours(), queue(Rule::default(), numbers.output)],
+            rules: vec![
+                neighbours(),
+                queue(Rule::default(), numbers.output, Unowned::Pass),
+            ],
         },
     ]
 }
@@ -248,8 +240,7 @@ pub async fn remove_all(netns: &Netns) -> Result<(), Error> {
     netns.run("removing the hold", || nft::remove(TABLE)).await
 }
 
-/// Drops all output of a namespace, until [`remove_all`]: that of a source whose agent was restarted after the commit, and that of
-/// a target until it is let go, so that neither a half-restored pod nor the end of one that must not run is heard by anybody.
+/// Drops all output of a namespace, until [`remove_all`]: that of a source whose agent was restarted after the commit.
 pub async fn silence(netns: &Netns) -> Result<(), Error> {
     netns
         .run("silencing the pod's network", || {

@@ -1,5 +1,5 @@
-//! The network side of a migration: packets are held while the pod is frozen ([`hold`]), and its address is carried
-//! to the other node afterwards ([`carry`]).
+//! The network side of a migration: packets are held while the pod is frozen ([`hold`]), the target is not heard before
+//! it is let go ([`mute`]), and its address is carried to the other node afterwards ([`carry`]).
 //!
 //! Everything that this crate installs bears a mark of its own (nftables tables whose name begins with
 //! `godwit-`, routes and rules of protocol [`PROTOCOL`]), so that it can be found and removed after a crash.
@@ -7,6 +7,7 @@
 pub mod carry;
 pub mod error;
 pub mod hold;
+pub mod mute;
 pub mod netns;
 
 mod arp;

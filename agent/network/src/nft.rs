@@ -24,6 +24,25 @@ pub(crate) enum Hook {
 /// Priority of `raw`: before connection tracking sees the packet.
 const RAW: i32 = -300;
 
+/// What becomes of packets for a queue that nobody owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unowned {
+    /// They go on with the next rule.
+    Pass,
+    /// They vanish.
+    Vanish,
+}
+
+impl Unowned {
+    /// `NFT_QUEUE_FLAG_BYPASS`, which has the value of `NFQ_FLAG_BYPASS`.
+    fn flag(self) -> u16 {
+        u16::from(self == Self::Pass)
+    }
+}
+
+/// How a rule sends packets to a queue.
+pub(crate) type ToQueue = fn(Rule, u16, Unowned) -> Rule;
+
 /// A base chain with its rules.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
@@ -150,21 +169,24 @@ impl Rule {
         self.expression("notrack", &Attributes::default())
     }
 
-    /// To a user-space queue, passing on if nobody owns it: nftables' own statement.
-    pub(crate) fn queue(self, number: u16) -> Self {
+    /// To a user-space queue: nftables' own statement.
+    pub(crate) fn queue(self, number: u16, unowned: Unowned) -> Self {
         self.expression(
             "queue",
-            &Attributes::default().be16(1, number).be16(2, 1).be16(3, 1),
+            &Attributes::default()
+                .be16(1, number)
+                .be16(2, 1)
+                .be16(3, unowned.flag()),
         )
     }
 
     /// The same by the xtables target NFQUEUE, revision 3, as `iptables-nft` installs it.
-    pub(crate) fn queue_by_xtables(self, number: u16) -> Self {
+    pub(crate) fn queue_by_xtables(self, number: u16, unowned: Unowned) -> Self {
         // struct xt_NFQ_info_v3 {queuenum, queues_total, flags}, padded to 8 bytes by XT_ALIGN; flag 1 is bypass.
         let mut info = [0; 8];
         info[..2].copy_from_slice(&number.to_ne_bytes());
         info[2..4].copy_from_slice(&1_u16.to_ne_bytes());
-        info[4..6].copy_from_slice(&1_u16.to_ne_bytes());
+        info[4..6].copy_from_slice(&unowned.flag().to_ne_bytes());
         self.expression(
             "target",
             &Attributes::default()
@@ -173,6 +195,25 @@ impl Rule {
                 .bytes(3, &info),
         )
     }
+}
+
+/// [`replace`] with rules that send packets to a queue, by whichever way this kernel has. Fails with [`Error::NoQueue`] if it has none.
+pub(crate) fn replace_queueing(table: &str, chains: impl Fn(ToQueue) -> Vec<Chain>) -> Result<(), Error> {
+    let mut result = Err(Error::NoQueue);
+    for way in [Rule::queue, Rule::queue_by_xtables] {
+        result = match replace(table, &chains(way)) {
+            Err(error) if is_missing(&error) => Err(Error::NoQueue),
+            other => return other,
+        };
+    }
+    result
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(
+        error.errno(),
+        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT)
+    )
 }
 
 /// A transaction on one table.

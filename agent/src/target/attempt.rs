@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     container::TargetContainer,
     inbox::Inbox,
-    restoring::{HeldContainer, Restoring},
+    restoring::{Held, Restoring},
 };
 use crate::{
     carry::{Carried, NodeAt},
@@ -142,7 +142,7 @@ impl Attempt {
         sender: &Sender,
         receiver: &mut Receiver,
         inbox: &mut Inbox,
-    ) -> Result<Vec<HeldContainer>, Failure> {
+    ) -> Result<Held, Failure> {
         let directory = self.node.layout.images_dir().join(&self.uid);
         RecordDir::create(&self.node.layout, &directory).at(TargetStep::Receive)?;
         let news = inbox.watch();

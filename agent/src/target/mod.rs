@@ -10,12 +10,14 @@
 //! | `trees` | files written before the processes exist |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
+//! | `letting_go` | after the commit |
 //! | `ending` | ending what was restored and must never run |
 
 mod attempt;
 mod container;
 mod ending;
 pub(crate) mod inbox;
+mod letting_go;
 pub mod parking;
 mod restoring;
 mod status;

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
-use godwit_network::hold;
+use godwit_network::mute::{Voice, mute};
 use godwit_transfer::{ContainerName, Message, Pass, Restored};
 use tokio::{sync::watch, time::Instant};
 
@@ -40,31 +40,32 @@ pub(super) struct Restoring<'a> {
     pub(super) deadline: Instant,
 }
 
-/// A container that is restored and held.
-#[derive(Debug)]
-pub(super) struct HeldContainer {
-    /// What lets it go.
-    pub(super) freezer: Freezer,
+/// A pod that is restored and held.
+pub(super) struct Held {
+    /// What lets its containers go.
+    pub(super) freezers: Vec<Freezer>,
+    /// What lets its network speak; not there after a restart of the agent.
+    pub(super) voice: Option<Voice>,
 }
 
 impl Restoring<'_> {
     /// Restores and holds every container, in the order of their start.
-    pub(super) async fn run(
-        mut self,
-        mut news: watch::Receiver<Arrivals>,
-    ) -> Result<Vec<HeldContainer>, Failure> {
+    pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Held, Failure> {
         self.progress.enter(TargetStep::PrepareAddress).await?;
-        self.prepare_addresses().await?;
+        let voice = self.prepare_addresses().await?;
         wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
         self.progress.enter(TargetStep::EndParking).await?;
         end_parking(self.node, self.pod_uid, self.deadline)
             .await
             .at(TargetStep::EndParking)?;
-        let mut held = Vec::new();
+        let mut freezers = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
-            held.push(self.restore(index, container, &mut news).await?);
+            freezers.push(self.restore(index, container, &mut news).await?);
         }
-        Ok(held)
+        Ok(Held {
+            freezers,
+            voice: Some(voice),
+        })
     }
 
     async fn restore(
@@ -72,7 +73,7 @@ impl Restoring<'_> {
         index: usize,
         container: &TargetContainer,
         news: &mut watch::Receiver<Arrivals>,
-    ) -> Result<HeldContainer, Failure> {
+    ) -> Result<Freezer, Failure> {
         let first = index == 0;
         let name = &container.name;
         self.progress.enter(TargetStep::AwaitParked).await?;
@@ -127,7 +128,7 @@ impl Restoring<'_> {
             }))
             .await
             .at(step)?;
-        Ok(HeldContainer { freezer })
+        Ok(freezer)
     }
 
     async fn apply(&self, trees: Vec<Tree>, pass: Pass) -> Result<Vec<Tree>, Failure> {
@@ -142,11 +143,12 @@ impl Restoring<'_> {
         Ok(applied)
     }
 
-    /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet.
+    /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet, and they must not
+    /// be heard. Gives what ends the silence.
     ///
     /// Before the parking ends: once a `create` is parked, the pod's shim holds its lock, and containerd answers no
     /// question about the pod's processes (each waits for `io.containerd.timeout.task.state`, 2 s; four of them cost 8 s).
-    async fn prepare_addresses(&mut self) -> Result<(), Failure> {
+    async fn prepare_addresses(&mut self) -> Result<Voice, Failure> {
         let step = TargetStep::PrepareAddress;
         let pod = discover(&self.node.cri, &self.node.host, self.pod_uid)
             .await
@@ -180,10 +182,9 @@ impl Restoring<'_> {
             addresses: self.addresses,
         };
         self.node.carry.prepare(newcomer).await.at(step)?;
-        // From the first restored socket until the pod is let go nobody may hear it: not a probe from a container to one that is
-        // not restored yet, and not the end of connections if the migration fails and the pod is killed.
         let netns = netns::open(&self.node.host, &place).at(step)?;
-        hold::silence(&netns).await.at(step)
+        mute(&netns).await.at(step)?;
+        Voice::prepare(netns).await.at(step)
     }
 }
 

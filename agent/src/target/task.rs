@@ -4,11 +4,9 @@ use std::{fs, io, sync::Arc, time::Duration};
 
 use godwit_container::cgroup::Freezer;
 use godwit_crds::{PodMigration, TargetState};
-use godwit_network::hold;
-use godwit_transfer::{Abort, Message, Running};
+use godwit_transfer::{Abort, Message};
 use tokio::{
     sync::{mpsc, watch},
-    task,
     time::{Instant, sleep_until, timeout},
 };
 use tracing::Instrument;
@@ -18,18 +16,17 @@ use super::{
     container::TargetContainer,
     ending,
     inbox::Inbox,
-    restoring::HeldContainer,
+    restoring::Held,
     status::TargetStatus,
     verdict::{self, Decision},
 };
 use crate::{
     called_off::wish,
     failure::{AtStep, Failure, chain},
-    fault::{self, Side},
+    fault::Side,
     journal::{Journal, TargetEntry, TargetResume, resume_target},
     kube_side::TargetReporter,
     metrics::{Metrics, ResultLabel, RoleLabel},
-    netns,
     node::{Node, instant_of},
     peer::{Receiver, Sender},
     progress::Progress,
@@ -39,9 +36,7 @@ use crate::{
 /// How much later than the source the target gives up: the source decides, and says so first.
 const AFTER_THE_SOURCE: Duration = Duration::from_secs(10);
 /// How long the peer is given to hear that it is over.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// How long the kernel may take to thaw.
-const THAW_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A migration whose target is on this node.
 pub struct TargetTask {
@@ -56,9 +51,9 @@ pub struct TargetTask {
 }
 
 /// Who decides, and what it was told of.
-struct Parties {
+pub(super) struct Parties {
     uid: String,
-    pod_uid: String,
+    pub(super) pod_uid: String,
     source_node: String,
     source_address: String,
 }
@@ -259,7 +254,7 @@ impl TargetTask {
         parties: &Parties,
         journal: Journal<TargetEntry>,
         containers: Vec<TargetContainer>,
-        held: Vec<HeldContainer>,
+        held: Held,
         status: &mut TargetStatus,
     ) -> Result<(), Failure> {
         let source = (parties.source_node.as_str(), parties.source_address.as_str());
@@ -273,87 +268,6 @@ impl TargetTask {
                 self.abort(parties, journal, &containers, status, &failure).await
             }
         }
-    }
-
-    /// The source has committed: the containers run, the addresses are routed to them.
-    async fn let_go(
-        &mut self,
-        parties: &Parties,
-        mut journal: Journal<TargetEntry>,
-        containers: &[TargetContainer],
-        held: Vec<HeldContainer>,
-        status: &mut TargetStatus,
-        link: Option<&Sender>,
-    ) -> Result<(), Failure> {
-        // Nothing is written down before the containers run: after a crash in between, this side asks again, and the source's
-        // journal gives the same answer.
-        self.progress_after(TargetStep::LetGo).await;
-        for container in containers {
-            if let Err(error) = container.committed() {
-                tracing::warn!(
-                    error = chain(&error),
-                    "a later restart of the container will be refused"
-                );
-            }
-        }
-        let freezers: Vec<Freezer> = held.into_iter().map(|container| container.freezer).collect();
-        // The network first: what the tasks write when they wake up must not be lost, and what comes for them is queued by their sockets.
-        let ((), carried) = tokio::join!(
-            self.unsilence(&journal),
-            self.node.carry.activate(&parties.pod_uid)
-        );
-        let thawed = task::spawn_blocking(move || {
-            freezers
-                .iter()
-                .map(|freezer| freezer.thaw(THAW_DEADLINE))
-                .collect::<Vec<_>>()
-        });
-        for result in thawed.await.unwrap_or_default() {
-            if let Err(error) = result {
-                tracing::error!(error = chain(&error), "a container could not be let go");
-            }
-        }
-        if let Some(sender) = link {
-            let _ = timeout(
-                FAREWELL,
-                sender.send(Message::Running(Running {
-                    carried: carried.clone(),
-                })),
-            )
-            .await;
-        }
-        journal.append(TargetEntry::Running).at(TargetStep::LetGo)?;
-        self.metrics.ended(RoleLabel::Target, ResultLabel::Succeeded);
-        status.running(carried);
-        self.progress_after(TargetStep::Carry).await;
-        self.remove_images(parties);
-        self.until_over().await;
-        self.forget(parties, journal)
-    }
-
-    /// Lets the pod's network speak again.
-    async fn unsilence(&self, journal: &Journal<TargetEntry>) {
-        let place = journal.entries().iter().find_map(|entry| match entry {
-            TargetEntry::Addresses { netns, .. } => Some(netns),
-            _ => None,
-        });
-        let Some(place) = place else { return };
-        let opened = match netns::open(&self.node.host, place) {
-            Ok(netns) => hold::remove_all(&netns).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = opened {
-            tracing::error!(
-                error = chain(&error),
-                "the pod runs, but its network is still silent"
-            );
-        }
-    }
-
-    /// A step after the commit: it cannot fail any more, but a test may have the agent die here.
-    async fn progress_after(&self, step: TargetStep) {
-        tracing::info!(%step, "step");
-        let _ = fault::point(Side::Target, step).await;
     }
 
     /// Nothing of this attempt runs, ever. The records stay until the pod is gone: without them kubelet would start its containers cold.
@@ -385,7 +299,7 @@ impl TargetTask {
         self.forget(parties, journal)
     }
 
-    async fn until_over(&mut self) {
+    pub(super) async fn until_over(&mut self) {
         // An error means that the object is gone.
         let _ = self.updates.wait_for(|migration| is_final(migration)).await;
     }
@@ -426,27 +340,27 @@ impl TargetTask {
     }
 
     /// What is held, by the runtime's word.
-    fn held(&self, containers: &[TargetContainer]) -> Vec<HeldContainer> {
+    fn held(&self, containers: &[TargetContainer]) -> Held {
         let restored = containers
             .iter()
             .filter_map(|container| container.restored_before().ok().flatten());
-        restored
-            .filter_map(|restored| {
-                let freezer = Freezer::of_pid(&self.node.host, restored.pid);
-                let freezer =
-                    freezer.inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"));
-                Some(HeldContainer {
-                    freezer: freezer.ok()?,
-                })
-            })
-            .collect()
+        let freezers = restored.filter_map(|restored| {
+            let freezer = Freezer::of_pid(&self.node.host, restored.pid);
+            freezer
+                .inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"))
+                .ok()
+        });
+        Held {
+            freezers: freezers.collect(),
+            voice: None,
+        }
     }
 
-    fn remove_images(&self, parties: &Parties) {
+    pub(super) fn remove_images(&self, parties: &Parties) {
         remove(&self.node.layout.images_dir().join(&parties.uid));
     }
 
-    fn forget(&self, parties: &Parties, journal: Journal<TargetEntry>) -> Result<(), Failure> {
+    pub(super) fn forget(&self, parties: &Parties, journal: Journal<TargetEntry>) -> Result<(), Failure> {
         self.remove_images(parties);
         if let Ok(records) = self.node.layout.pod_records_dir(&parties.pod_uid) {
             remove(&records);
@@ -460,7 +374,7 @@ async fn up_to_prepared(
     sender: &Sender,
     receiver: &mut Receiver,
     inbox: &mut Inbox,
-) -> Result<Vec<HeldContainer>, Failure> {
+) -> Result<Held, Failure> {
     attempt.agree(sender, receiver).await?;
     attempt.restore(sender, receiver, inbox).await
 }
