@@ -30,6 +30,34 @@ impl ConditionType {
     }
 }
 
+/// What a condition says of its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionStatus {
+    /// It is so.
+    True,
+    /// It is not so.
+    False,
+    /// That is still to be seen.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The `status` string.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for ConditionStatus {
+    fn from(is_so: bool) -> Self {
+        if is_so { Self::True } else { Self::False }
+    }
+}
+
 /// The condition of that type, if it is there.
 pub fn condition(conditions: &[Condition], of: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == of.as_str())
@@ -39,12 +67,12 @@ pub fn condition(conditions: &[Condition], of: ConditionType) -> Option<&Conditi
 pub fn set_condition(
     conditions: &mut Vec<Condition>,
     of: ConditionType,
-    status: bool,
+    status: ConditionStatus,
     reason: &str,
     message: &str,
     now: &Time,
 ) {
-    let status = if status { "True" } else { "False" };
+    let status = status.as_str();
     let fresh = |since: Time| Condition {
         type_: of.as_str().to_owned(),
         status: status.to_owned(),

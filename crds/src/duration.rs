@@ -35,6 +35,20 @@ impl MigrationTimeout {
     }
 }
 
+/// How long the freeze may be: a duration string above zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct FreezeBudget(
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]{1,5}(h|m|s|ms))+$"))] pub String,
+);
+
+impl FreezeBudget {
+    /// The budget as a [`Duration`]. Fails as [`MigrationTimeout::duration`] does.
+    pub fn duration(&self) -> Result<Duration, DurationError> {
+        parse(&self.0)
+    }
+}
+
 /// Units of Go's `time.ParseDuration` that make sense here, longest name first so that `ms` is not read as `m`.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 

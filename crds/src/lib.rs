@@ -5,21 +5,27 @@
 
 #![forbid(unsafe_code)]
 
+mod bandwidth;
 mod conditions;
 mod definition;
 mod duration;
+mod memory;
 mod names;
+mod quantity;
 mod spec;
 mod status;
 
-pub use conditions::{ConditionType, condition, set_condition};
+pub use bandwidth::{Bandwidth, BandwidthError, MAX_BANDWIDTH, MIN_BANDWIDTH};
+pub use conditions::{ConditionStatus, ConditionType, condition, set_condition};
 pub use definition::{CRD_FILE, DefinitionError, definition_yaml};
-pub use duration::{DurationError, MigrationTimeout, format_duration, parse_duration};
+pub use duration::{DurationError, FreezeBudget, MigrationTimeout, format_duration, parse_duration};
+pub use memory::{CopyMode, MAX_ROUNDS, MemoryMode, MemoryRound, SourceMemory, TargetMemory, TrackingMethod};
 pub use names::{
     AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME, COMPLETED_ANNOTATION, DOMAIN, GROUP,
-    MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION,
-    PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME, VERSION,
+    MEMORY_TRACKING_LABEL, MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX,
+    ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME, VERSION,
 };
+pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{
     CheckResult, FreezeTimings, MigrationPhase, Plan, PodMigrationStatus, Settlement, SourceReport,

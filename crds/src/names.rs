@@ -16,6 +16,9 @@ pub const SIGNER_NAME: &str = "godwit.dev/agent";
 pub const RUNTIME_LABEL: &str = "godwit.dev/runtime";
 /// Node label, value `"true"`, that an agent sets while it can take part in migrations; preflight asks for it.
 pub const AGENT_READY_LABEL: &str = "godwit.dev/agent-ready";
+/// Node label that an agent sets with [`AGENT_READY_LABEL`]: the name of the [`crate::TrackingMethod`] by which it can track writes on its
+/// node, as probed at its start; preflight goes by it. Without it preflight does not know, and the agent decides later.
+pub const MEMORY_TRACKING_LABEL: &str = "godwit.dev/memory-tracking";
 /// Pod label on a target pod: the name of the migration that made it.
 pub const MIGRATION_LABEL: &str = "godwit.dev/migration";
 /// Pod annotation on a target pod: the name of the pod from which the chain of migrations started.

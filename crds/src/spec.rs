@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{MigrationTimeout, PodMigrationStatus};
+use crate::bandwidth::bandwidth_schema;
+use crate::{Bandwidth, FreezeBudget, MemoryMode, MigrationTimeout, PodMigrationStatus};
 
 /// Moves one running pod to another node, with its memory, files, address and open connections.
 ///
 /// Immutable once created, but for `cancel`.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "godwit.dev",
     version = "v1alpha1",
@@ -32,6 +33,7 @@ use crate::{MigrationTimeout, PodMigrationStatus};
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Freeze", type_ = "string", json_path = ".status.timings.freeze.total"),
     printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.source.bytesSent", priority = 1),
+    printcolumn(name = "Rounds", type_ = "integer", json_path = ".status.source.memory.round", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -40,8 +42,15 @@ use crate::{MigrationTimeout, PodMigrationStatus};
     validation = Rule::new("self.podName == oldSelf.podName").message("podName is immutable: delete this migration and create another").field_path(".podName"),
     validation = Rule::new("has(self.target) == has(oldSelf.target) && (!has(self.target) || self.target == oldSelf.target)").message("target is immutable: delete this migration and create another"),
     validation = Rule::new("self.timeout == oldSelf.timeout").message("timeout is immutable: delete this migration and create another").field_path(".timeout"),
+    validation = Rule::new("self.memory == oldSelf.memory").message("memory is immutable: delete this migration and create another").field_path(".memory"),
+    validation = Rule::new("has(self.freezeBudget) == has(oldSelf.freezeBudget) && (!has(self.freezeBudget) || self.freezeBudget == oldSelf.freezeBudget)").message("freezeBudget is immutable: delete this migration and create another"),
+    validation = Rule::new("has(self.bandwidth) == has(oldSelf.bandwidth) && (!has(self.bandwidth) || self.bandwidth == oldSelf.bandwidth)").message("bandwidth is immutable: delete this migration and create another"),
+    validation = Rule::new("self.autoConverge == oldSelf.autoConverge").message("autoConverge is immutable: delete this migration and create another").field_path(".autoConverge"),
     validation = Rule::new("self.cancel || !oldSelf.cancel").message("cancel cannot be taken back: create another migration").field_path(".cancel"),
-    validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be above zero").field_path(".timeout")
+    validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be above zero").field_path(".timeout"),
+    validation = Rule::new("!has(self.freezeBudget) || duration(self.freezeBudget) > duration('0s')").message("freezeBudget must be above zero"),
+    validation = Rule::new("!has(self.bandwidth) || (isQuantity(string(self.bandwidth)) && !quantity(string(self.bandwidth)).isLessThan(quantity('1k')) && !quantity(string(self.bandwidth)).isGreaterThan(quantity('1P')))").message("bandwidth must be between 1k and 1P (bytes per second)"),
+    validation = Rule::new("!self.autoConverge || self.memory != 'StopAndCopy'").message("autoConverge has nothing to do where memory is StopAndCopy").field_path(".autoConverge")
 )]
 pub struct PodMigrationSpec {
     /// Name of the pod to move, in the namespace of this object.
@@ -53,6 +62,24 @@ pub struct PodMigrationSpec {
     /// Where to; left out, the scheduler decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetSpec>,
+    /// How memory is moved: ahead of the freeze while the pod runs (`PreCopy`), during the freeze (`StopAndCopy`), or
+    /// the former where the source's node can track writes, else the latter (`Auto`).
+    #[serde(default)]
+    pub memory: MemoryMode,
+    /// How long the freeze may be; a Kubernetes duration such as `500ms`. The pod is not frozen while the estimate is
+    /// above it; if it stays above, the migration ends with `DirtyRateTooHigh` (memory changes too fast) or
+    /// `FreezeBudgetTooSmall` (with nothing left to copy it would still be above). It is an estimate, no guarantee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_budget: Option<FreezeBudget>,
+    /// At most so many bytes per second are sent for this migration while the pod still runs; a quantity from `1k` to
+    /// `1P`, such as `100M`. What is sent during the freeze is not slowed down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "bandwidth_schema")]
+    pub bandwidth: Option<Bandwidth>,
+    /// True: slow the pod's containers down step by step (their CPU time) if memory changes faster than it is copied;
+    /// undone when the migration is over, however it ends.
+    #[serde(default)]
+    pub auto_converge: bool,
     /// Limit for the whole migration up to the commit; a Kubernetes duration such as `10m`.
     #[serde(default)]
     pub timeout: MigrationTimeout,

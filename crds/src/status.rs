@@ -5,6 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{SourceMemory, TargetMemory};
+
 /// How far a migration is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum MigrationPhase {
@@ -19,7 +21,7 @@ pub enum MigrationPhase {
     Copying,
     /// Parking has ended; the source is, or is about to be, frozen.
     Switching,
-    /// Committed; the target runs; what is left of the source is being removed.
+    /// Committed; the target runs; what is left of the source is being removed, and the target's memory filled in.
     Finishing,
     /// The target has taken the source's place.
     Succeeded,
@@ -157,9 +159,10 @@ fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Sch
 }
 
 /// How far the source's agent is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SourceState {
     /// Connecting to the target's agent, sending what can be sent while the source runs.
+    #[default]
     Copying,
     /// Parking is being ended, or the source is frozen.
     Switching,
@@ -172,7 +175,7 @@ pub enum SourceState {
 }
 
 /// What the source's agent says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceReport {
     /// How far it is.
@@ -192,15 +195,19 @@ pub struct SourceReport {
     /// Bytes sent to the target's agent so far.
     #[serde(default)]
     pub bytes_sent: i64,
+    /// The pod's memory on its way, at most once a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<SourceMemory>,
     /// Parts of the freeze, once over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<FreezeTimings>,
 }
 
 /// How far the target's agent is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TargetState {
     /// Told of the migration; takes the stream of its source.
+    #[default]
     Ready,
     /// Receiving.
     Receiving,
@@ -213,7 +220,7 @@ pub enum TargetState {
 }
 
 /// What the target's agent says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetReport {
     /// How far it is.
@@ -230,6 +237,9 @@ pub struct TargetReport {
     /// Addresses of the source that this node carries for open connections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<String>,
+    /// The pod's memory after the commit; left out where nothing is filled in later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<TargetMemory>,
 }
 
 /// Durations of the parts of a migration, as Kubernetes duration strings.

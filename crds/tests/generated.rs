@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use godwit_crds::{CRD_FILE, definition_yaml};
+use godwit_crds::{CRD_FILE, MemoryMode, PodMigrationSpec, definition_yaml};
 
 fn committed(place: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(place).join(CRD_FILE);
@@ -38,7 +38,34 @@ fn every_rule_is_in_the_definition() {
         "has(self.nodeName) != has(self.nodeSelector)",
         "duration(self.timeout) > duration('0s')",
         "size(self.metadata.name) <= 63",
+        "self.memory == oldSelf.memory",
+        "has(self.freezeBudget) == has(oldSelf.freezeBudget)",
+        "duration(self.freezeBudget) > duration('0s')",
+        "has(self.bandwidth) == has(oldSelf.bandwidth)",
+        "quantity(string(self.bandwidth)).isLessThan(quantity('1k'))",
+        "quantity(string(self.bandwidth)).isGreaterThan(quantity('1P'))",
+        "self.autoConverge == oldSelf.autoConverge",
+        "!self.autoConverge || self.memory != 'StopAndCopy'",
     ] {
         assert!(yaml.contains(rule), "{rule}");
     }
+}
+
+/// What a user may leave out is as it was before there was a choice.
+#[test]
+fn a_spec_of_an_earlier_version_is_still_one() {
+    let spec: PodMigrationSpec = serde_json::from_str(r#"{"podName": "p"}"#).unwrap();
+    let expected = PodMigrationSpec {
+        pod_name: "p".to_owned(),
+        ..PodMigrationSpec::default()
+    };
+    assert_eq!(spec, expected);
+    assert_eq!(spec.memory, MemoryMode::Auto);
+    assert!(!spec.auto_converge && spec.freeze_budget.is_none() && spec.bandwidth.is_none());
+}
+
+/// The API server warns of formats that it does not know.
+#[test]
+fn no_number_has_a_format_of_its_own() {
+    assert!(!definition_yaml().unwrap().contains("format: uint"));
 }

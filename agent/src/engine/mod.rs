@@ -5,7 +5,7 @@ mod roster;
 
 use std::sync::Arc;
 
-use godwit_crds::{MigrationPhase, MigrationTimeout, PodMigration, PodMigrationSpec};
+use godwit_crds::{MigrationPhase, PodMigration, PodMigrationSpec};
 use kube::api::ObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -246,12 +246,7 @@ fn is_to_begin(migration: &PodMigration) -> bool {
 
 /// The spec of an object that is gone.
 fn nothing_asked() -> PodMigrationSpec {
-    PodMigrationSpec {
-        pod_name: String::new(),
-        target: None,
-        timeout: MigrationTimeout::default(),
-        cancel: false,
-    }
+    PodMigrationSpec::default()
 }
 
 fn answer_of(entries: &[SourceEntry]) -> Answer {

@@ -221,9 +221,7 @@ mod tests {
             uid,
             godwit_crds::PodMigrationSpec {
                 pod_name: "redis-0".to_owned(),
-                target: None,
-                timeout: godwit_crds::MigrationTimeout::default(),
-                cancel: false,
+                ..godwit_crds::PodMigrationSpec::default()
             },
         );
         migration.metadata.uid = Some(uid.to_owned());

@@ -259,10 +259,7 @@ mod tests {
     fn report(state: TargetState) -> TargetReport {
         TargetReport {
             state,
-            reason: None,
-            message: None,
-            resumed: false,
-            carried: Vec::new(),
+            ..TargetReport::default()
         }
     }
 

@@ -16,12 +16,8 @@ impl SourceStatus {
     pub(super) fn new(reporter: SourceReporter, resumed: bool) -> Self {
         let report = SourceReport {
             state: SourceState::Copying,
-            step: None,
-            reason: None,
-            message: None,
             resumed,
-            bytes_sent: 0,
-            freeze: None,
+            ..SourceReport::default()
         };
         Self { report, reporter }
     }

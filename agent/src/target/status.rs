@@ -16,10 +16,8 @@ impl TargetStatus {
     pub(super) fn new(reporter: TargetReporter, resumed: bool) -> Self {
         let report = TargetReport {
             state: TargetState::Ready,
-            reason: None,
-            message: None,
             resumed,
-            carried: Vec::new(),
+            ..TargetReport::default()
         };
         Self { report, reporter }
     }
