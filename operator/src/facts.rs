@@ -22,6 +22,9 @@ pub struct Observed {
     pub nodes: Vec<Node>,
     /// Other migrations of the same pod. Filled during preflight only.
     pub others: Vec<PodMigration>,
+    /// The migration that made the source pod, if it came by one whose object is still there. Filled during preflight
+    /// only.
+    pub maker: Option<PodMigration>,
 }
 
 impl Observed {

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use godwit_crds::{MigrationPhase, PodMigrationStatus, parse_duration};
+use godwit_crds::{
+    CopyMode, MigrationPhase, PodMigrationStatus, SourceReport, TrackingMethod, parse_duration,
+};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
@@ -13,6 +16,12 @@ use prometheus_client::registry::Registry;
 struct Ended {
     result: &'static str,
     reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Copied {
+    mode: &'static str,
+    method: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +40,9 @@ pub struct Metrics {
     registry: Arc<Registry>,
     ended: Family<Ended, Counter>,
     freeze: Histogram,
+    sent: Histogram,
+    rounds: Histogram,
+    copied: Family<Copied, Counter>,
     reconcile: Histogram,
     errors: Family<Stage, Counter>,
     requests: Family<Verdict, Counter>,
@@ -51,6 +63,25 @@ impl Default for Metrics {
             "freeze_seconds",
             "How long pods were frozen in migrations that succeeded",
             freeze.clone(),
+        );
+        // From 1 MiB to 4 TiB.
+        let sent = Histogram::new(exponential_buckets(1_048_576.0, 4.0, 12));
+        registry.register(
+            "sent_bytes",
+            "What was sent from node to node in migrations that succeeded",
+            sent.clone(),
+        );
+        let rounds = Histogram::new([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0]);
+        registry.register(
+            "precopy_rounds",
+            "Rounds in which memory was copied ahead of the freeze, in migrations that succeeded that way",
+            rounds.clone(),
+        );
+        let copied = Family::<Copied, Counter>::default();
+        registry.register(
+            "memory_copied",
+            "Migrations that succeeded, by how memory was moved and by what writes were tracked",
+            copied.clone(),
         );
         let reconcile = Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
         registry.register(
@@ -80,6 +111,9 @@ impl Default for Metrics {
             registry: Arc::new(registry),
             ended,
             freeze,
+            sent,
+            rounds,
+            copied,
             reconcile,
             errors,
             requests,
@@ -104,6 +138,31 @@ impl Metrics {
             .and_then(|timings| timings.freeze.as_ref());
         if let Some(total) = freeze.and_then(|freeze| parse_duration(&freeze.total).ok()) {
             self.freeze.observe(total.as_secs_f64());
+        }
+        if let Some(source) = status
+            .source
+            .as_ref()
+            .filter(|_| status.phase == MigrationPhase::Succeeded)
+        {
+            self.moved(source);
+        }
+    }
+
+    fn moved(&self, source: &SourceReport) {
+        #[allow(clippy::cast_precision_loss, reason = "buckets are far wider")]
+        self.sent.observe(source.bytes_sent.max(0) as f64);
+        let Some(memory) = &source.memory else { return };
+        let Some(mode) = memory.mode else { return };
+        let method = memory.method.map_or("None", TrackingMethod::as_str);
+        let mode_name = mode.as_str();
+        self.copied
+            .get_or_create(&Copied {
+                mode: mode_name,
+                method,
+            })
+            .inc();
+        if mode == CopyMode::PreCopy {
+            self.rounds.observe(f64::from(memory.round));
         }
     }
 
@@ -154,6 +213,32 @@ mod tests {
         assert_eq!(bounded("DumpFailed"), "DumpFailed");
         for wild in ["", "pod redis-0 failed", &"A".repeat(41)] {
             assert_eq!(bounded(wild), "Other", "{wild}");
+        }
+    }
+
+    #[test]
+    fn how_memory_was_moved_is_counted_for_what_succeeded_only() {
+        let metrics = Metrics::default();
+        let mut status: PodMigrationStatus = serde_json::from_value(serde_json::json!({
+            "phase": "Failed",
+            "source": {
+                "state": "Released", "bytesSent": 2_000_000,
+                "memory": {"mode": "PreCopy", "method": "WriteProtect", "round": 3}
+            }
+        }))
+        .unwrap();
+        metrics.ended(&status);
+        let text = metrics.text().unwrap();
+        assert!(text.contains("godwit_operator_sent_bytes_count 0"), "{text}");
+        status.phase = MigrationPhase::Succeeded;
+        metrics.ended(&status);
+        let text = metrics.text().unwrap();
+        for line in [
+            "godwit_operator_sent_bytes_sum 2000000.0",
+            "godwit_operator_precopy_rounds_sum 3.0",
+            r#"godwit_operator_memory_copied_total{mode="PreCopy",method="WriteProtect"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! Collects what a decision depends on. Everything is read from the API server, not from a cache: a decision from
 //! stale facts could create a second target or miss an older migration.
 
-use godwit_crds::{MigrationPhase, PodMigration, TargetSpec};
+use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use thiserror::Error;
 
 use crate::facts::Observed;
@@ -47,6 +47,7 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         target: None,
         nodes: Vec::new(),
         others: Vec::new(),
+        maker: None,
     };
     match phase {
         // Nothing else is asked of these.
@@ -55,6 +56,9 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
             observed.source = pod(client, namespace, &observed.migration.spec.pod_name).await?;
             observed.others = others(&migrations, &observed.migration).await?;
             observed.nodes = candidates(client, &observed).await?;
+            if let Some(source) = &observed.source {
+                observed.maker = maker(&migrations, source).await?;
+            }
         }
         MigrationPhase::Preparing
         | MigrationPhase::Copying
@@ -99,6 +103,19 @@ async fn others(
         .await
         .map_err(|error| ObserveError::Read("other migrations", error))?
         .items)
+}
+
+/// The migration whose target that pod was; another one that has its name by now does not count.
+async fn maker(migrations: &Api<PodMigration>, pod: &Pod) -> Result<Option<PodMigration>, ObserveError> {
+    let Some(name) = pod.labels().get(MIGRATION_LABEL) else {
+        return Ok(None);
+    };
+    let maker = migrations
+        .get_opt(name)
+        .await
+        .map_err(|error| ObserveError::Read("the migration that made the pod", error))?;
+    let uid = pod.annotations().get(MIGRATION_UID_ANNOTATION);
+    Ok(maker.filter(|maker| maker.metadata.uid.as_ref() == uid))
 }
 
 /// The source's node and the named one, or all nodes if any may do.

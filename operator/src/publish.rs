@@ -171,19 +171,13 @@ mod tests {
             "m",
             PodMigrationSpec {
                 pod_name: "p".to_owned(),
-                target: None,
-                timeout: godwit_crds::MigrationTimeout::default(),
-                cancel: false,
+                ..PodMigrationSpec::default()
             },
         );
         let source = SourceReport {
             state: SourceState::Copying,
-            step: None,
-            reason: None,
-            message: None,
-            resumed: false,
             bytes_sent: 1,
-            freeze: None,
+            ..SourceReport::default()
         };
         let status = PodMigrationStatus {
             source: Some(source),

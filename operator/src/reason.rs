@@ -41,5 +41,12 @@ pub const SETTLED: &str = "Settled";
 pub const SUCCEEDED: &str = "Migrated";
 /// The target took the source's place and was then deleted, or lost its node, before the migration was over.
 pub const TARGET_GONE_AFTER_COMMIT: &str = "TargetGoneAfterCommit";
+/// The target runs, and its memory is still being filled in on its node.
+pub const FILLING_MEMORY: &str = "FillingMemory";
+/// The pod's containers get less CPU time than usual, because its memory changes faster than it is copied and
+/// `spec.autoConverge` allows it.
+pub const SLOWED_DOWN: &str = "SlowedDown";
+/// `spec.memory: PreCopy`, and the source's node cannot track writes.
+pub const PRE_COPY_UNAVAILABLE: &str = "PreCopyUnavailable";
 /// Waiting for an agent that must decide and does not answer.
 pub const WAITING_FOR_AGENT: &str = "WaitingForAgent";

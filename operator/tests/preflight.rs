@@ -4,7 +4,7 @@
 
 mod support;
 
-use godwit_crds::{MigrationPhase, TargetSpec, Verdict};
+use godwit_crds::{MemoryMode, MigrationPhase, TargetSpec, Verdict};
 use godwit_operator::decide::decide;
 use godwit_operator::facts::Observed;
 use godwit_operator::preflight;
@@ -266,4 +266,84 @@ fn an_older_migration_yields_to_one_that_is_under_way() {
     young.status = Some(serde_json::from_value(json!({"phase": "Failed"})).unwrap());
     old.others = vec![young];
     assert_eq!(decide(&old, at(5)).status.phase, MigrationPhase::Preparing);
+}
+
+#[test]
+fn what_the_source_node_can_track_decides_over_pre_copy() {
+    use MemoryMode::{Auto, PreCopy, StopAndCopy};
+    use Verdict::{Pass, Refuse, Warn};
+    let cases = [
+        (Auto, Some("WriteProtect"), Pass),
+        (Auto, Some("None"), Warn),
+        (Auto, None, Pass),
+        (PreCopy, Some("WriteProtect"), Pass),
+        (PreCopy, Some("SoftDirty"), Pass),
+        (PreCopy, Some("None"), Refuse),
+        (PreCopy, None, Warn),
+        (PreCopy, Some("something-newer"), Warn),
+        (StopAndCopy, Some("None"), Pass),
+        (StopAndCopy, None, Pass),
+    ];
+    for (mode, label, verdict) in cases {
+        let mut observed = observed();
+        observed.migration.spec.memory = mode;
+        // Of the source's node; what the target's can do is of no interest.
+        observed.nodes = vec![
+            node("n1", |node| {
+                if let Some(label) = label {
+                    node["metadata"]["labels"]["godwit.dev/memory-tracking"] = json!(label);
+                }
+            }),
+            node("n2", |node| {
+                node["metadata"]["labels"]["godwit.dev/memory-tracking"] = json!("None");
+            }),
+        ];
+        let checks = preflight::run(&observed);
+        let check = checks.iter().find(|check| check.name == "Memory").unwrap();
+        assert_eq!(check.verdict, verdict, "{mode:?} {label:?}");
+        assert_eq!(check.message.is_empty(), verdict == Pass);
+        if verdict == Refuse {
+            assert_refused(&observed, "PreCopyUnavailable");
+        }
+    }
+}
+
+#[test]
+fn a_pod_whose_memory_is_not_complete_does_not_move_on() {
+    let mut maker = migration(to_node("n1"));
+    let mut say = |filled: bool| {
+        let status = json!({"phase": "Finishing", "target": {"state": "Running", "memory": {"pagesLeft": 1, "filled": filled}}});
+        maker.status = Some(serde_json::from_value(status).unwrap());
+        Observed {
+            maker: Some(maker.clone()),
+            ..observed()
+        }
+    };
+    assert_refused(&say(false), "MemoryNotFilled");
+    let refused = |observed: &Observed| {
+        preflight::run(observed)
+            .iter()
+            .any(|check| check.verdict == Verdict::Refuse)
+    };
+    assert!(!refused(&say(true)));
+}
+
+#[test]
+fn a_spec_that_was_stored_before_its_schema_is_refused_by_name() {
+    for (field, value, reason) in [
+        ("freezeBudget", "0s", "FreezeBudgetInvalid"),
+        ("bandwidth", "100m", "BandwidthInvalid"),
+        ("timeout", "soon", "TimeoutInvalid"),
+    ] {
+        let mut observed = observed();
+        let mut spec = serde_json::to_value(&observed.migration.spec).unwrap();
+        spec[field] = json!(value);
+        observed.migration.spec = serde_json::from_value(spec).unwrap();
+        let status = decide(&observed, at(5)).status;
+        assert_eq!(
+            (status.phase, status.reason.as_deref()),
+            (MigrationPhase::Failed, Some(reason))
+        );
+        assert!(status.message.unwrap().contains(value));
+    }
 }

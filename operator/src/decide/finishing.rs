@@ -6,6 +6,7 @@ use godwit_crds::{COMPLETED_ANNOTATION, ConditionType, MigrationPhase, SourceSta
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
+use super::filling;
 use super::step::{Action, On, Step, elapsed};
 use crate::{facts, reason};
 
@@ -32,6 +33,10 @@ pub(super) fn decide(step: &mut Step<'_>) {
     }
     match (step.observed.planned_source(), target) {
         (None, Some(target)) if runs(step, target) => {
+            // The source is not needed for it, so it does not wait for it either.
+            if !filling::is_over(step) {
+                return filling::wait(step);
+            }
             succeeded(step, reason::SUCCEEDED, "the target has taken the source's place");
         }
         (None, Some(_)) => waits_for_target(step),

@@ -14,7 +14,9 @@
 //! From `Copying` on the agents decide, and the operator follows their reports. The one exception, a source that can
 //! never report again, is in [`orphan`].
 
+mod filling;
 mod finishing;
+mod memory;
 mod moving;
 mod orphan;
 mod parking;

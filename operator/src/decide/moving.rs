@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use godwit_crds::{ConditionType, MigrationPhase, SourceState};
 
+use super::memory;
 use super::orphan::{self, Verdict};
 use super::step::{On, Step};
 use crate::reason;
@@ -25,16 +26,23 @@ pub(super) fn decide(step: &mut Step<'_>) {
         }
         Some(SourceState::RolledBack) => return rolled_back(step),
         Some(SourceState::Switching) => {
-            step.enter(
-                MigrationPhase::Switching,
-                reason::SWITCHING,
-                "the source is being frozen and moved".to_owned(),
+            let message = format!(
+                "the source is being frozen and moved{}",
+                memory::before_the_freeze(step)
             );
+            if step.status.phase == MigrationPhase::Copying {
+                step.announce(On::Source, false, reason::SWITCHING, &message);
+            }
+            step.enter(MigrationPhase::Switching, reason::SWITCHING, message);
         }
         Some(SourceState::Copying) | None => {}
     }
     match orphan::judge(step) {
-        Verdict::Wait(None) => {}
+        Verdict::Wait(None) => {
+            if step.status.phase == MigrationPhase::Copying {
+                memory::tell_of_throttling(step);
+            }
+        }
         Verdict::Wait(Some(message)) => step.waiting(reason::WAITING_FOR_AGENT, message, true),
         Verdict::TargetRuns(message) => {
             step.status.settlement = Some(godwit_crds::Settlement::TargetRuns);

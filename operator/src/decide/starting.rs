@@ -1,6 +1,6 @@
 //! `Pending` and `Preflight`: nothing has been touched yet, so an end is an end at once.
 
-use godwit_crds::{ConditionType, MigrationPhase, Plan, Verdict};
+use godwit_crds::{Bandwidth, ConditionType, FreezeBudget, MigrationPhase, Plan, Verdict};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -39,6 +39,13 @@ pub(super) fn check(step: &mut Step<'_>) {
         Ok(timeout) => SignedDuration::try_from(timeout).unwrap_or(SignedDuration::from_hours(24)),
         Err(error) => return step.fail("TimeoutInvalid", format!("spec.timeout: {error}")),
     };
+    let spec = &step.observed.migration.spec;
+    if let Some(Err(error)) = spec.freeze_budget.as_ref().map(FreezeBudget::duration) {
+        return step.fail("FreezeBudgetInvalid", format!("spec.freezeBudget: {error}"));
+    }
+    if let Some(Err(error)) = spec.bandwidth.as_ref().map(Bandwidth::bytes_per_second) {
+        return step.fail("BandwidthInvalid", format!("spec.bandwidth: {error}"));
+    }
     let checks = preflight::run(step.observed);
     step.status.preflight = checks.iter().map(preflight::Check::result).collect();
     if let Some(refusal) = checks.iter().find(|check| check.verdict == Verdict::Refuse) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use godwit_crds::{
-    ConditionType, MIGRATION_FINALIZER, MigrationPhase, Plan, PodMigrationStatus, Transition, condition,
-    set_condition,
+    ConditionStatus, ConditionType, MIGRATION_FINALIZER, MigrationPhase, Plan, PodMigrationStatus,
+    Transition, condition, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -161,11 +161,17 @@ impl<'a> Step<'a> {
         self.status.timings = timings::of(&self.status);
     }
 
-    pub(super) fn condition(&mut self, of: ConditionType, status: bool, reason: &str, message: &str) {
+    pub(super) fn condition(
+        &mut self,
+        of: ConditionType,
+        status: impl Into<ConditionStatus>,
+        reason: &str,
+        message: &str,
+    ) {
         set_condition(
             &mut self.status.conditions,
             of,
-            status,
+            status.into(),
             reason,
             &shortened(message.to_owned()),
             &Time(self.now),

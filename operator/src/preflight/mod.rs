@@ -1,6 +1,7 @@
 //! What the operator checks before anything is touched. Each check has a stable name, and a refusal says what to
 //! change. The agents' own checks (processes, sockets, mounts) follow on the nodes.
 
+mod memory;
 mod nodes;
 mod pod;
 mod volumes;
@@ -41,6 +42,15 @@ impl Check {
         }
     }
 
+    fn warn(name: &'static str, reason: &'static str, message: String) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Warn,
+            reason,
+            message,
+        }
+    }
+
     /// Refuses if something was found, passes otherwise.
     fn from_finding(name: &'static str, reason: &'static str, finding: Option<String>) -> Self {
         match finding {
@@ -67,6 +77,8 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     checks.extend(pod::checks(source));
     checks.push(volumes::check(source));
     checks.extend(nodes::checks(observed, source));
+    checks.push(memory::tracking(observed, source));
+    checks.push(memory::filled(observed));
     // Last: what is wrong with this migration itself is the better answer.
     checks.push(nodes::another_migration(observed));
     checks

@@ -79,8 +79,7 @@ pub fn migration(target: Option<TargetSpec>) -> PodMigration {
     let spec = PodMigrationSpec {
         pod_name: SOURCE.to_owned(),
         target,
-        timeout: godwit_crds::MigrationTimeout::default(),
-        cancel: false,
+        ..PodMigrationSpec::default()
     };
     let mut migration = PodMigration::new("move", spec);
     migration.metadata.namespace = Some("shop".to_owned());
@@ -108,6 +107,7 @@ pub fn observed() -> Observed {
         target: None,
         nodes: vec![node("n1", |_| {}), node("n2", |_| {})],
         others: Vec::new(),
+        maker: None,
     }
 }
 
@@ -117,18 +117,13 @@ pub fn source_says(state: SourceState) -> SourceReport {
         step: Some("Dump".to_owned()),
         reason: (state == SourceState::RolledBack).then(|| "DumpFailed".to_owned()),
         message: (state == SourceState::RolledBack).then(|| "Error (criu/sk-inet.c:1): no".to_owned()),
-        resumed: false,
-        bytes_sent: 0,
-        freeze: None,
+        ..SourceReport::default()
     }
 }
 
 pub fn target_says(state: TargetState) -> TargetReport {
     TargetReport {
         state,
-        reason: None,
-        message: None,
-        resumed: false,
-        carried: Vec::new(),
+        ..TargetReport::default()
     }
 }
