@@ -106,6 +106,7 @@ async fn dump(uid: &str, name: &str, criu: &str, directory: &str, deadline: &str
         criu_dir: Path::new(criu),
         criu_config: &directory.join("criu.conf"),
         search_path: &path,
+        lazy: false,
         deadline: Duration::from_millis(deadline.parse()?),
     };
     let begin = Instant::now();

@@ -102,6 +102,9 @@ pub struct Checkpoint<'a> {
     pub criu_config: &'a Path,
     /// The PATH for all else, as [`search_path`] gives it.
     pub search_path: &'a str,
+    /// Whether the content of private anonymous memory is left out (`GODWIT_LAZY`, see `godwit_runtime::relay`): the pagemaps call those
+    /// pages lazy, and the caller dumps them itself. Else it is in the images too.
+    pub lazy: bool,
     /// How long the whole may take, the wait at the gate included.
     pub deadline: Duration,
 }
@@ -136,6 +139,9 @@ impl Checkpoint<'_> {
             ),
             ("CRIU_CONFIG_FILE".into(), text(self.criu_config)),
         ]);
+        if self.lazy {
+            call.env.insert("GODWIT_LAZY".into(), "1".into());
+        }
         call.freeze_first = Some(self.freezer.clone());
         call.host = host.clone();
         call
@@ -233,7 +239,7 @@ mod tests {
             cgroups: vec![],
         };
         let freezer = Freezer::at(Version::V2, Path::new("/g"));
-        let call = Checkpoint {
+        let mut checkpoint = Checkpoint {
             runc: Path::new("/usr/sbin/runc"),
             container: &container,
             freezer: &freezer,
@@ -244,9 +250,10 @@ mod tests {
             criu_dir: Path::new("/var/lib/godwit/criu"),
             criu_config: Path::new("/var/lib/godwit/criu/godwit.conf"),
             search_path: "/usr/bin",
+            lazy: false,
             deadline: Duration::from_mins(1),
-        }
-        .call(&Host::default());
+        };
+        let call = checkpoint.call(&Host::default());
         assert_eq!(
             call.argv.join(" "),
             "/usr/sbin/runc --root /run/containerd/runc/k8s.io checkpoint --leave-running --tcp-established \
@@ -266,6 +273,10 @@ mod tests {
                 "PATH=/var/lib/godwit/criu:/usr/bin",
             ]
         );
-        assert_eq!(call.freeze_first, Some(freezer));
+        assert_eq!(call.freeze_first.as_ref(), Some(&freezer));
+        checkpoint.lazy = true;
+        let lazy = checkpoint.call(&Host::default());
+        assert_eq!(lazy.argv, call.argv);
+        assert_eq!(lazy.env.get("GODWIT_LAZY").map(String::as_str), Some("1"));
     }
 }

@@ -117,6 +117,13 @@ pub fn raise(fd: OwnedFd, lowest: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(got) })
 }
 
+/// Makes a copy of a descriptor that is kept over exec, numbered at least `lowest`, and gives its number. It belongs to nobody: for a
+/// program that is about to become another one.
+pub fn leave_open(fd: impl AsFd, lowest: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: F_DUPFD takes the lowest free number from `lowest` on; it changes no descriptor that exists.
+    Errno::result(unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD, lowest) })
+}
+
 /// Takes over a descriptor that this process was started with.
 pub fn adopt(number: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: F_GETFD only looks.

@@ -23,6 +23,11 @@ pub const WAITING: &str = "waiting";
 pub const GO: &str = "go";
 /// Text: give up, and why, from the agent.
 pub const ABORT: &str = "abort";
+/// Empty: every image of the dump is complete, from the relay. CRIU still holds the tasks: only [`STAGES`] with `done` last says that they
+/// are frozen and the dump has succeeded.
+pub const IMAGES: &str = "images";
+/// CRIU's configuration of a lazy dump, made by the relay for its own CRIU.
+pub const CONFIG: &str = "lazy-criu.conf";
 /// [`Held`]: the restored container is frozen before its first instruction, from the relay.
 pub const HELD: &str = "held.json";
 /// List of [`Stage`]: when the stages of the last dump or restore were reached, from the relay.

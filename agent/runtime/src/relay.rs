@@ -13,6 +13,7 @@ mod error;
 mod gate;
 mod hold;
 mod launcher;
+mod lazy;
 mod session;
 
 pub use error::RelayError;
@@ -24,3 +25,6 @@ pub const ENV_GATE_DIR: &str = "GODWIT_GATE_DIR";
 pub const ENV_GATE_DEADLINE_MS: &str = "GODWIT_GATE_DEADLINE_MS";
 /// Environment: `1` has a restored container frozen before its first instruction.
 pub const ENV_HOLD: &str = "GODWIT_HOLD";
+/// Environment: `1` makes the dump or restore a lazy one: see [`crate::record::Record::lazy`] for the restore. A lazy dump has all images but the
+/// content of private anonymous memory, which the pagemaps call lazy; it is dumped by somebody else.
+pub const ENV_LAZY: &str = "GODWIT_LAZY";

@@ -1,6 +1,9 @@
 //! The few fields of CRIU's RPC messages that the relay looks at (`images/rpc.proto` of CRIU 4.2). Everything else passes unread.
 
 use prost::Message;
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
 
 /// What a request asks for or an answer answers, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Request {
     pub descriptors: Vec<i32>,
     /// The first process of the container to dump.
     pub pid: Option<i32>,
+    /// Whether memory is to be dumped or restored lazily.
+    pub lazy_pages: bool,
 }
 
 /// What the relay needs of an answer.
@@ -84,7 +89,43 @@ pub fn request(bytes: &[u8]) -> Result<Request, RpcError> {
         kind: Kind::from_number(wire.kind),
         descriptors: descriptors.into_iter().flatten().filter(|fd| *fd >= 0).collect(),
         pid: opts.pid,
+        lazy_pages: opts.lazy_pages.unwrap_or_default(),
     })
+}
+
+/// The same request with `lazy_pages` set; all else is left as it is, byte by byte.
+///
+/// This does what runc's `--lazy-pages` does at a restore. At a dump runc's flag also demands a TCP port, on which CRIU would
+/// listen for anybody.
+pub fn with_lazy_pages(bytes: &[u8]) -> Result<Vec<u8>, RpcError> {
+    const OPTS: u32 = 2;
+    // A field that comes last wins: protobuf's rule for scalars.
+    let lazy = wire::Opts {
+        lazy_pages: Some(true),
+        ..wire::Opts::default()
+    }
+    .encode_to_vec();
+    let mut rest = bytes;
+    let mut opts = Vec::new();
+    let mut changed = Vec::with_capacity(bytes.len() + 2 * lazy.len());
+    while !rest.is_empty() {
+        let field = rest;
+        let (tag, kind) = decode_key(&mut rest)?;
+        let mut after = rest;
+        skip_field(kind, tag, &mut after, DecodeContext::default())?;
+        if tag == OPTS && kind == WireType::LengthDelimited {
+            decode_varint(&mut rest)?;
+            opts.extend_from_slice(&rest[..rest.len() - after.len()]);
+        } else {
+            changed.extend_from_slice(&field[..field.len() - after.len()]);
+        }
+        rest = after;
+    }
+    opts.extend_from_slice(&lazy);
+    encode_key(OPTS, WireType::LengthDelimited, &mut changed);
+    encode_varint(opts.len() as u64, &mut changed);
+    changed.extend_from_slice(&opts);
+    Ok(changed)
 }
 
 /// Reads an answer or notification (CRIU to runc).
@@ -140,6 +181,8 @@ mod wire {
         pub(super) pid: Option<i32>,
         #[prost(int32, optional, tag = "17")]
         pub(super) work_dir_fd: Option<i32>,
+        #[prost(bool, optional, tag = "48")]
+        pub(super) lazy_pages: Option<bool>,
         #[prost(int32, optional, tag = "49")]
         pub(super) status_fd: Option<i32>,
     }
@@ -183,7 +226,8 @@ mod tests {
             Request {
                 kind: Kind::Restore,
                 descriptors: vec![7],
-                pid: None
+                pid: None,
+                lazy_pages: false
             }
         );
     }
@@ -208,7 +252,27 @@ mod tests {
     }
 
     #[test]
+    fn a_request_is_made_lazy_and_left_as_it_is_otherwise() {
+        // opts { images_dir_fd 7, lazy_pages false, ext_mnt { "k" } }; type DUMP; notify_success true
+        let bytes = [
+            0x12, 10, 0x08, 7, 0x80, 0x03, 0, 0xba, 0x01, 2, 0x0a, 0, 0x08, 1, 0x18, 1,
+        ];
+        let changed = with_lazy_pages(&bytes).unwrap();
+        let wanted = [
+            0x08, 1, 0x18, 1, 0x12, 13, 0x08, 7, 0x80, 0x03, 0, 0xba, 0x01, 2, 0x0a, 0, 0x80, 0x03, 1,
+        ];
+        assert_eq!(changed, wanted);
+        let read = request(&changed).unwrap();
+        assert_eq!((read.lazy_pages, read.descriptors), (true, vec![7]));
+        assert!(!request(&bytes).unwrap().lazy_pages);
+        assert!(request(&with_lazy_pages(&[0x08, 1]).unwrap()).unwrap().lazy_pages);
+    }
+
+    #[test]
     fn garbage_is_an_error() {
         assert_eq!(request(&[0x12, 200]).unwrap_err().reason(), "RpcMalformed");
+        for cut in [&[0x12, 200][..], &[0x12, 200, 1, 8], &[0x0f], &[0x80]] {
+            assert_eq!(with_lazy_pages(cut).unwrap_err().reason(), "RpcMalformed");
+        }
     }
 }

@@ -349,6 +349,7 @@ impl Attempt {
             gate_dir: &container.gate_dir_on_node,
             gate_deadline_ms: unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             criu_dir: &node.layout_on_node.criu_dir(),
+            lazy: false,
             criu_config: &node.layout_on_node.criu_config(),
             search_path: &node.search_path,
             deadline: left + CALL_GRACE,

@@ -98,6 +98,7 @@ impl TargetContainer {
                 work_dir: work_dir(&on_node),
                 image_dir: on_node,
                 deadline_ms,
+                lazy: false,
             },
         )?;
         Ok(Self {

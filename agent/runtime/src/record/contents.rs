@@ -21,6 +21,10 @@ pub struct Record {
     pub work_dir: PathBuf,
     /// When the restore must be done, in milliseconds since 1970.
     pub deadline_ms: u64,
+    /// Whether pages that the images call lazy are left to the page server that listens at `lazy-pages.socket` in `work_dir`. It must
+    /// listen there before the gate is opened.
+    #[serde(default)]
+    pub lazy: bool,
 }
 
 /// A container whose `create` has arrived and waits.

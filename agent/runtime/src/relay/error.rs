@@ -30,6 +30,15 @@ pub enum RelayError {
         #[source]
         source: std::io::Error,
     },
+    /// CRIU's configuration cannot be read.
+    #[error("cannot read CRIU's configuration {path}", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// A cgroup cannot be used.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
@@ -86,6 +95,7 @@ impl RelayError {
         match self {
             Self::System { .. } => "RelayFailed",
             Self::Exec { .. } => "CriuUnavailable",
+            Self::Config { .. } => "CriuConfigUnreadable",
             Self::Cgroup(error) => error.reason(),
             Self::Record(error) => error.reason(),
             Self::Watch(error) => error.reason(),

@@ -11,16 +11,20 @@ use std::process::{Command, ExitCode};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{getpid, getppid};
 
-use super::session::Session;
-use super::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, RelayError};
+use super::session::{Orders, Session};
+use super::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, ENV_LAZY, RelayError, lazy};
 use crate::packet::{self, Packet};
 use crate::process::{self, Process, Side};
-use crate::record::{RELAY_FAILED, RecordDir, unix_ms};
+use crate::record::{CONFIG, RELAY_FAILED, RecordDir, unix_ms};
 
 /// How long to wait at the gate if nobody says otherwise.
 const DEFAULT_WAIT_MS: u64 = 120_000;
 /// The relay's own descriptors are numbered from here on, so that those below are free to stand for runc's.
 const OWN_DESCRIPTORS: i32 = 600;
+/// CRIU's end of the page server is numbered from here on: above all that runc hands over.
+const PAGE_SERVER: i32 = 300;
+/// Environment: CRIU's configuration file; `parse_options` in CRIU's `config.c` reads it.
+const ENV_CONFIG: &str = "CRIU_CONFIG_FILE";
 
 /// The program `criu`: never returns if it succeeds, because it becomes the real CRIU. Prints nothing: its standard streams are the
 /// container's.
@@ -29,8 +33,10 @@ pub fn main() -> ExitCode {
     let gate = env::var_os(ENV_GATE_DIR).map(PathBuf::from);
     let worker = worker_socket(&arguments);
     let result = match (&gate, worker) {
-        (Some(gate), Some(number)) => beside(number, gate).and_then(|()| become_criu(&arguments)),
-        _ => become_criu(&arguments),
+        (Some(gate), Some(number)) => {
+            beside(number, gate).and_then(|config| become_criu(&arguments, config.as_deref()))
+        }
+        _ => become_criu(&arguments, None),
     };
     let Err(error) = result;
     if let Some(gate) = gate {
@@ -47,8 +53,9 @@ fn worker_socket(arguments: &[OsString]) -> Option<i32> {
     }
 }
 
-/// Makes the relay and puts its socket in the place of runc's. Returns in the launcher only.
-fn beside(number: i32, gate: &Path) -> Result<(), RelayError> {
+/// Makes the relay and puts its socket in the place of runc's. Returns in the launcher only, with the configuration that CRIU is to have if
+/// it is not the one of all our calls.
+fn beside(number: i32, gate: &Path) -> Result<Option<PathBuf>, RelayError> {
     let failed = |action| move |source| RelayError::System { action, source };
     let pair = || {
         socketpair(
@@ -64,12 +71,20 @@ fn beside(number: i32, gate: &Path) -> Result<(), RelayError> {
         Side::Caller(_) => {
             drop(theirs);
             let handed = packet::receive(&ours).map_err(failed("get the relay's socket"))?;
-            let socket = handed.and_then(|packet| packet.descriptors.into_iter().next());
-            let socket = socket.ok_or(RelayError::System {
+            let mut handed = handed.unwrap_or_default().descriptors.into_iter();
+            let socket = handed.next().ok_or(RelayError::System {
                 action: "get the relay's socket",
                 source: nix::errno::Errno::EPIPE,
             })?;
-            process::install(&socket, number).map_err(failed("put the relay's socket in place"))
+            process::install(&socket, number).map_err(failed("put the relay's socket in place"))?;
+            let Some(pages) = handed.next() else {
+                return Ok(None);
+            };
+            let pages =
+                process::leave_open(&pages, PAGE_SERVER).map_err(failed("hand on the page server"))?;
+            let common = env::var_os(ENV_CONFIG).map(PathBuf::from);
+            lazy::configure(gate, common.as_deref(), pages)?;
+            Ok(Some(gate.join(CONFIG)))
         }
         Side::Sibling => {
             drop(ours);
@@ -93,15 +108,25 @@ fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<
         SockFlag::SOCK_CLOEXEC,
     )
     .map_err(failed("make a socket"))?;
+    let high = |fd| process::raise(fd, OWN_DESCRIPTORS).map_err(failed("move a descriptor"));
+    let asked = |name| env::var_os(name).is_some_and(|value| value == "1");
+    let (hold, lazy) = (asked(ENV_HOLD), asked(ENV_LAZY));
+    let mut descriptors = vec![theirs];
+    let mut pages = None;
+    // What is held is a restore, and lazy pages come to it by another way.
+    if lazy && !hold {
+        let (our_end, crius) = lazy::ended_page_server()?;
+        descriptors.push(crius);
+        pages = Some(high(our_end)?);
+    }
     packet::send(
         launcher,
         &Packet {
             bytes: vec![0],
-            descriptors: vec![theirs],
+            descriptors,
         },
     )
     .map_err(failed("hand a socket to the launcher"))?;
-    let high = |fd| process::raise(fd, OWN_DESCRIPTORS).map_err(failed("move a descriptor"));
     let ours = high(ours)?;
     let runc = high(process::adopt(number).map_err(failed("take over runc's socket"))?)?;
     let criu = criu.raise(OWN_DESCRIPTORS).map_err(failed("move a descriptor"))?;
@@ -128,14 +153,21 @@ fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<
         criu,
         getppid().as_raw(),
         gate.to_path_buf(),
-        env::var_os(ENV_HOLD).is_some_and(|value| value == "1"),
-        deadline_ms.unwrap_or_else(|| unix_ms().saturating_add(DEFAULT_WAIT_MS)),
+        Orders {
+            hold,
+            lazy,
+            pages,
+            deadline_ms: deadline_ms.unwrap_or_else(|| unix_ms().saturating_add(DEFAULT_WAIT_MS)),
+        },
     )?;
     session.run()
 }
 
 /// Becomes the real CRIU, by its own loader if there is one beside it.
-fn become_criu(arguments: &[OsString]) -> Result<std::convert::Infallible, RelayError> {
+fn become_criu(
+    arguments: &[OsString],
+    config: Option<&Path>,
+) -> Result<std::convert::Infallible, RelayError> {
     let exec = |path: &Path, source| RelayError::Exec {
         path: path.to_path_buf(),
         source,
@@ -155,6 +187,9 @@ fn become_criu(arguments: &[OsString]) -> Result<std::convert::Infallible, Relay
         command.arg0("criu");
         command
     };
+    if let Some(config) = config {
+        command.env(ENV_CONFIG, config);
+    }
     Err(exec(&program, command.args(arguments).exec()))
 }
 

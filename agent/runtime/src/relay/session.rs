@@ -18,7 +18,7 @@ use super::hold::Held;
 use crate::cgroup::{Freezer, Membership};
 use crate::packet::{self, Packet};
 use crate::process::{self, Process};
-use crate::record::{self, HELD, RecordDir, STAGES, Stage, Waiting, unix_ms, unix_us};
+use crate::record::{self, HELD, IMAGES, RecordDir, STAGES, Stage, Waiting, unix_ms, unix_us};
 use crate::rpc::{self, Kind};
 use crate::watch::Watch;
 
@@ -34,8 +34,7 @@ pub(super) struct Session {
     runc_pid: i32,
     home: Membership,
     gate: PathBuf,
-    hold: bool,
-    deadline_ms: u64,
+    orders: Orders,
     directory: Option<RecordDir>,
     /// Kept only to be closed late.
     watch: Option<Watch>,
@@ -48,6 +47,20 @@ pub(super) struct Session {
     init_pid: Option<i32>,
     /// runc has nothing more to say.
     runc_quiet: bool,
+}
+
+/// What is wanted of a dump or restore.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// A restored container is to be frozen before its first instruction.
+    pub(super) hold: bool,
+    /// Lazy memory is left to others.
+    pub(super) lazy: bool,
+    /// Our end of CRIU's page server, at a lazy dump: only kept.
+    #[allow(dead_code, reason = "CRIU answers into it")]
+    pub(super) pages: Option<OwnedFd>,
+    /// Until when to wait at the gate, in milliseconds since 1970.
+    pub(super) deadline_ms: u64,
 }
 
 /// What CRIU is doing.
@@ -74,8 +87,7 @@ impl Session {
         criu: Process,
         runc_pid: i32,
         gate: PathBuf,
-        hold: bool,
-        deadline_ms: u64,
+        orders: Orders,
     ) -> Result<Self, RelayError> {
         let home = Membership::of(runc_pid)?;
         let stages = vec![Stage {
@@ -89,8 +101,7 @@ impl Session {
             runc_pid,
             home,
             gate,
-            hold,
-            deadline_ms,
+            orders,
             directory: None,
             watch: None,
             tell_guard: None,
@@ -148,7 +159,7 @@ impl Session {
                 return self.criu_gone();
             } else if from_runc {
                 match receive(&self.runc)? {
-                    Some(request) => self.request(&request)?,
+                    Some(request) => self.request(request)?,
                     None => self.runc_gone()?,
                 }
             }
@@ -156,7 +167,7 @@ impl Session {
     }
 
     /// A message from runc.
-    fn request(&mut self, packet: &Packet) -> Result<(), RelayError> {
+    fn request(&mut self, mut packet: Packet) -> Result<(), RelayError> {
         let request = rpc::request(&packet.bytes)?;
         self.mirror(&request.descriptors)?;
         match request.kind {
@@ -176,7 +187,10 @@ impl Session {
             }
             Kind::PreDump | Kind::Notify | Kind::Other(_) => {}
         }
-        send(&self.socket, packet)
+        if self.orders.lazy && matches!(request.kind, Kind::Dump | Kind::Restore) {
+            packet.bytes = rpc::with_lazy_pages(&packet.bytes)?;
+        }
+        send(&self.socket, &packet)
     }
 
     /// Waits at the gate; if it stays closed runc gets a refusal.
@@ -206,7 +220,7 @@ impl Session {
             &waiting,
             self.runc.as_fd(),
             self.criu.as_fd(),
-            self.deadline_ms,
+            self.orders.deadline_ms,
         );
         self.directory = Some(directory);
         let error = match passed {
@@ -262,12 +276,18 @@ impl Session {
             (Kind::Notify, Some(stage)) => {
                 self.stage(stage);
                 self.init_pid = response.pid.or(self.init_pid);
-                if stage == "pre-resume" && self.hold {
+                if stage == "pre-resume" && self.orders.hold {
                     self.freeze()?;
+                }
+                if stage == "post-dump"
+                    && let (Task::Dump { .. }, Some(directory)) = (&self.task, &self.directory)
+                {
+                    // `cr_dump_finish` in CRIU's cr-dump.c: every image is closed by now; its statistics go elsewhere.
+                    directory.mark(IMAGES)?;
                 }
             }
             (Kind::Restore | Kind::Dump, _) if response.success => {
-                if self.hold && matches!(self.task, Task::Restore { frozen: false, .. }) {
+                if self.orders.hold && matches!(self.task, Task::Restore { frozen: false, .. }) {
                     return Err(RelayError::NotHeld);
                 }
                 self.stage("done");

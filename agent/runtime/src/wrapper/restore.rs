@@ -16,7 +16,7 @@ use crate::record::{
     ABORT, FAILED, Failed, HELD, Held, PARKED, Parked, RECORD, RELAY_FAILED, RESTORED, Record, RecordDir,
     Restored, SPAWN, VERSION, WAITING, Waiting, chain, unix_ms,
 };
-use crate::relay::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD};
+use crate::relay::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, ENV_LAZY};
 use crate::watch::{Waited, Watch};
 use nix::errno::Errno;
 
@@ -147,6 +147,9 @@ fn spawn(
     command.env(ENV_GATE_DIR, directory.path());
     command.env(ENV_GATE_DEADLINE_MS, record.deadline_ms.to_string());
     command.env(ENV_HOLD, "1");
+    if record.lazy {
+        command.env(ENV_LAZY, "1");
+    }
     process::die_with_parent(&mut command);
     command.spawn().map_err(WrapperError::Runc)
 }
