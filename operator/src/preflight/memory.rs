@@ -31,14 +31,14 @@ pub(super) fn tracking(observed: &Observed, source: &Pod) -> Check {
             NAME,
             reason,
             format!(
-                "node {node} cannot track writes (Linux 6.7 can), so all memory is copied during the freeze, which grows with it"
+                "node {node} cannot track writes (its kernel has neither write protection by userfaultfd nor soft-dirty bits), so all memory is copied during the freeze, which grows with it"
             ),
         ),
         (MemoryMode::PreCopy, Some(TrackingMethod::None)) => Check::from_finding(
             NAME,
             reason,
             Some(format!(
-                "spec.memory is PreCopy, and node {node} cannot track writes (Linux 6.7 can); set spec.memory to Auto or StopAndCopy"
+                "spec.memory is PreCopy, and node {node} cannot track writes (its kernel has neither write protection by userfaultfd nor soft-dirty bits); set spec.memory to Auto or StopAndCopy"
             )),
         ),
         (MemoryMode::PreCopy, None) => Check::warn(
