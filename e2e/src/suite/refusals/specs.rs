@@ -18,7 +18,7 @@ pub(super) const CHANGED: Behaviour = Behaviour::new("a spec cannot be changed b
 });
 
 async fn bad(lab: &Lab) -> Result<()> {
-    let cases: [(Value, &str); 9] = [
+    let cases: [(Value, &str); 17] = [
         (
             json!({"podName": "p", "target": {"nodeName": "n2", "nodeSelector": {"disk": "ssd"}}}),
             "exactly one of nodeName and nodeSelector",
@@ -40,6 +40,24 @@ async fn bad(lab: &Lab) -> Result<()> {
             json!({"podName": "p", "target": {"nodeSelector": {}}}),
             "nodeSelector",
         ),
+        (json!({"podName": "p", "memory": "PostCopy"}), "spec.memory"),
+        (
+            json!({"podName": "p", "freezeBudget": "0s"}),
+            "freezeBudget must be above zero",
+        ),
+        (
+            json!({"podName": "p", "freezeBudget": "soon"}),
+            "spec.freezeBudget",
+        ),
+        (json!({"podName": "p", "bandwidth": "fast"}), "spec.bandwidth"),
+        // Thousandths of a byte: somebody meant megabits.
+        (json!({"podName": "p", "bandwidth": "100m"}), "spec.bandwidth"),
+        (json!({"podName": "p", "bandwidth": 999}), "between 1k and 1P"),
+        (json!({"podName": "p", "bandwidth": "2P"}), "between 1k and 1P"),
+        (
+            json!({"podName": "p", "memory": "StopAndCopy", "autoConverge": true}),
+            "autoConverge has nothing to do",
+        ),
     ];
     for (spec, words) in cases {
         refused(create(lab, &spec).await.map(drop), words)?;
@@ -50,7 +68,7 @@ async fn bad(lab: &Lab) -> Result<()> {
 async fn changed(lab: &Lab) -> Result<()> {
     let made = create(
         lab,
-        &json!({"podName": "nobody", "target": {"nodeName": "n2"}, "timeout": "20s"}),
+        &json!({"podName": "nobody", "target": {"nodeName": "n2"}, "timeout": "20s", "bandwidth": 5_000_000}),
     )
     .await?;
     let name = made.metadata.name.unwrap_or_default();
@@ -67,6 +85,11 @@ async fn changed(lab: &Lab) -> Result<()> {
         (json!({"target": {"nodeName": "n3"}}), "target is immutable"),
         (json!({"target": null}), "target is immutable"),
         (json!({"timeout": "30s"}), "timeout is immutable"),
+        (json!({"memory": "PreCopy"}), "memory is immutable"),
+        (json!({"freezeBudget": "1s"}), "freezeBudget is immutable"),
+        (json!({"bandwidth": "5G"}), "bandwidth is immutable"),
+        (json!({"bandwidth": null}), "bandwidth is immutable"),
+        (json!({"autoConverge": true}), "autoConverge is immutable"),
     ] {
         refused(change(spec).await.map(drop), words)?;
     }
