@@ -11,6 +11,7 @@
 //! | [`serve`] | giving them to restored processes when they touch them, and all others soon after |
 
 pub mod images;
+pub mod page_set;
 pub mod pages;
 pub mod range;
 pub mod rounds;
