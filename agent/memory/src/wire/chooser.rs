@@ -51,10 +51,11 @@ impl Chooser {
         Self::default()
     }
 
-    /// What to do with the next batch. With `frozen` nothing is tried, and zstd never chosen.
+    /// What to do with the next batch. With `frozen` nothing is tried, and CPU time counts in full, since the dump of the
+    /// container needs it at the same time: zstd is chosen on slow links only.
     pub fn choose(&mut self, frozen: bool) -> Codec {
         if frozen {
-            return self.best(&[Codec::None, Codec::Lz4]);
+            return self.best(1.0);
         }
         for seen in &mut self.seen {
             seen.ago = seen.ago.saturating_add(1);
@@ -62,10 +63,10 @@ impl Chooser {
         if let Some(new) = Codec::ALL.into_iter().find(|codec| self.of(*codec).cpu.is_none()) {
             return new;
         }
-        let best = self.best(&Codec::ALL);
-        let least = self.cost(best).max(f64::MIN_POSITIVE);
+        let best = self.best(CPU_PRICE);
+        let least = self.cost(best, CPU_PRICE).max(f64::MIN_POSITIVE);
         let due = |codec: &Codec| {
-            let dearer = (self.cost(*codec) / least).max(1.0);
+            let dearer = (self.cost(*codec, CPU_PRICE) / least).max(1.0);
             *codec != best && f64::from(self.of(*codec).ago) >= TRY_AGAIN * dearer
         };
         Codec::ALL.into_iter().find(due).unwrap_or(best)
@@ -81,8 +82,10 @@ impl Chooser {
         let cost = cpu.as_secs_f64() / plain as f64;
         let ratio = encoded as f64 / plain as f64;
         if let Some(known) = &mut seen.cpu {
-            *known += NEWEST * (cost - *known);
-            seen.ratio += NEWEST * (ratio - seen.ratio);
+            // What was seen long ago was of other content: it counts for less, after a while for nothing.
+            let newest = (f64::from(seen.ago) / TRY_AGAIN).clamp(NEWEST, 1.0);
+            *known += newest * (cost - *known);
+            seen.ratio += newest * (ratio - seen.ratio);
         } else {
             seen.cpu = Some(cost);
             seen.ratio = ratio;
@@ -136,21 +139,20 @@ impl Chooser {
         &self.seen[usize::from(codec.number())]
     }
 
-    fn best(&self, among: &[Codec]) -> Codec {
-        among
-            .iter()
-            .copied()
-            .min_by(|one, other| self.cost(*one).total_cmp(&self.cost(*other)))
+    fn best(&self, price: f64) -> Codec {
+        Codec::ALL
+            .into_iter()
+            .min_by(|one, other| self.cost(*one, price).total_cmp(&self.cost(*other, price)))
             .unwrap_or(Codec::None)
     }
 
     /// Seconds for each byte before compression.
-    fn cost(&self, codec: Codec) -> f64 {
+    fn cost(&self, codec: Codec, price: f64) -> f64 {
         let link = self.link_speed().map_or(UNKNOWN_LINK, f64::recip);
         match self.of(codec).cpu {
             Some(cpu) => {
                 let encoding = cpu + self.gather.unwrap_or(0.0);
-                encoding.max(self.of(codec).ratio * link) + CPU_PRICE * cpu
+                encoding.max(self.of(codec).ratio * link) + price * cpu
             }
             // Not tried: never preferred to what is known; among unknown ones the first is the cheapest.
             None => f64::MAX,
