@@ -1,5 +1,6 @@
 //! OCI images, written without any image tool.
 
+mod base;
 pub mod closure;
 pub mod layer;
 pub mod limits_shim;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::layer::{self, Entry, Layer};
-use super::{closure, limits_shim, oci, programs, redis};
+use super::{base, closure, limits_shim, oci, programs};
 use crate::cluster::node_files::lacks_sys_resource;
 use crate::recipes;
 
@@ -16,6 +16,8 @@ pub const AGENT: &str = "localhost/godwit-agent:dev";
 
 /// Where the agent's image holds what the agent brings to its node.
 const PAYLOAD: &str = "opt/godwit";
+/// The static programs in its folder `bin`.
+const BROUGHT: [&str; 3] = ["godwit-runtime", "godwit-park", "godwit-pages"];
 
 /// Whether the agents are built so that tests can make them fail at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,30 +34,20 @@ pub fn archives(faults: Faults) -> Result<[PathBuf; 2]> {
         Faults::Absent => &[],
         Faults::OnDemand => &["godwit-agent/fault-injection"],
     };
-    let built = programs::build_with(&["godwit-operator", "godwit-agent", "godwit-runtime"], features)?;
+    let packages = [
+        "godwit-operator",
+        "godwit-agent",
+        "godwit-runtime",
+        "godwit-memory",
+    ];
+    let built = programs::build_with(&packages, features)?;
     let tools = tools()?;
     Ok([operator(&built, &tools)?, agent(&built, tools)?])
 }
 
 /// A shell, for people who look at a pod that does not work.
 fn tools() -> Result<Layer> {
-    let mut entries = vec![
-        Entry::dir("usr"),
-        Entry::dir("usr/bin"),
-        Entry::link("bin", "usr/bin"),
-        Entry::dir("etc"),
-        Entry::text(
-            "etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532::/:/bin/sh\n",
-        ),
-        Entry::text("etc/group", "root:x:0:\nnonroot:x:65532:\n"),
-        Entry::Dir {
-            path: "tmp".to_owned(),
-            mode: 0o1777,
-            owner: 0,
-        },
-    ];
-    entries.extend(redis::busybox(&recipes::debian::ensure()?)?);
+    let entries = base::with_shell(&recipes::debian::ensure()?, ("nonroot", 65532, "/"))?;
     layer::ensure("product-tools", &entries)
 }
 
@@ -76,18 +68,17 @@ fn operator(built: &Path, tools: &Layer) -> Result<PathBuf> {
 fn agent(built: &Path, tools: Layer) -> Result<PathBuf> {
     let criu = layer::ensure("criu", &criu()?)?;
     let path = "usr/bin/godwit-agent";
-    let programs = layer::ensure(
-        "agent",
-        &[
-            Entry::program(path, &built.join("godwit-agent")),
-            Entry::program(
-                &format!("{PAYLOAD}/bin/godwit-runtime"),
-                &built.join("godwit-runtime"),
-            ),
-            Entry::program(&format!("{PAYLOAD}/bin/godwit-park"), &built.join("godwit-park")),
-            Entry::program(&format!("{PAYLOAD}/criu/criu"), &built.join("criu")),
-        ],
-    )?;
+    let mut entries = vec![
+        Entry::program(path, &built.join("godwit-agent")),
+        Entry::program(&format!("{PAYLOAD}/criu/criu"), &built.join("criu")),
+    ];
+    for name in BROUGHT {
+        entries.push(Entry::program(
+            &format!("{PAYLOAD}/bin/{name}"),
+            &built.join(name),
+        ));
+    }
+    let programs = layer::ensure("agent", &entries)?;
     let config = oci::Config {
         entrypoint: vec![format!("/{path}")],
         ..Default::default()

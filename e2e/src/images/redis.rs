@@ -1,12 +1,11 @@
 //! Redis from the node tree, with a shell and its usual tools.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::layer::{self, Entry};
-use super::{closure, oci};
-use crate::{command, recipes};
+use super::{base, closure, layer, oci};
+use crate::recipes;
 
 /// The image's name.
 pub const IMAGE: &str = "localhost/redis:1";
@@ -15,25 +14,9 @@ pub const IMAGE: &str = "localhost/redis:1";
 pub fn archive() -> Result<PathBuf> {
     let tree = recipes::debian::ensure()?;
     let mut entries = closure::entries(&tree, &["/usr/bin/redis-server", "/usr/bin/redis-cli"])?;
-    entries.extend(busybox(&tree)?);
-    entries.extend([
-        Entry::dir("etc"),
-        Entry::text(
-            "etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nredis:x:999:999:redis:/data:/bin/sh\n",
-        ),
-        Entry::text("etc/group", "root:x:0:\nredis:x:999:\n"),
-        Entry::Dir {
-            path: "data".to_owned(),
-            mode: 0o1777,
-            owner: 0,
-        },
-        Entry::Dir {
-            path: "tmp".to_owned(),
-            mode: 0o1777,
-            owner: 0,
-        },
-    ]);
+    entries.extend(base::busybox(&tree)?);
+    entries.extend(base::common(("redis", 999, "/data")));
+    entries.push(base::for_all("data"));
     let layer = layer::ensure("redis", &entries)?;
     let config = oci::Config {
         entrypoint: vec!["/usr/bin/redis-server".to_owned()],
@@ -44,17 +27,4 @@ pub fn archive() -> Result<PathBuf> {
         ..Default::default()
     };
     oci::archive(IMAGE, &[layer], &config)
-}
-
-/// One static program, under the names of all the tools it is; `/usr/bin` must be there and `/bin` a link to it.
-pub(super) fn busybox(tree: &Path) -> Result<Vec<Entry>> {
-    let program = tree.join("usr/bin/busybox");
-    let mut entries = vec![Entry::program("usr/bin/busybox", &program)];
-    let list = command::output(command::bound(&program).arg("--list"))?;
-    entries.extend(
-        list.split_whitespace()
-            .filter(|&applet| applet != "busybox")
-            .map(|applet| Entry::link(&format!("usr/bin/{applet}"), "busybox")),
-    );
-    Ok(entries)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::layer::{self, Entry};
-use super::{oci, programs, redis};
+use super::{base, oci, programs};
 use crate::recipes;
 
 /// The image's name.
@@ -14,28 +14,12 @@ pub const IMAGE: &str = "localhost/workload:1";
 /// The archive of the image: every program of `e2e/programs` is in `/usr/bin`, by its name.
 pub fn archive() -> Result<PathBuf> {
     let tree = recipes::debian::ensure()?;
-    let mut entries = vec![
-        Entry::dir("usr"),
-        Entry::dir("usr/bin"),
-        Entry::link("bin", "usr/bin"),
-        Entry::dir("etc"),
-        Entry::text(
-            "etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/:/bin/sh\n",
-        ),
-        Entry::text("etc/group", "root:x:0:\nuser:x:1000:\n"),
-        Entry::Dir {
-            path: "tmp".to_owned(),
-            mode: 0o1777,
-            owner: 0,
-        },
-    ];
+    let mut entries = base::with_shell(&tree, ("user", 1000, "/"))?;
     // For a pod to change: what a writable layer says about the image below it must move too.
     entries.extend(["usr/share", "usr/share/lower", "usr/share/lower/hidden"].map(Entry::dir));
     for name in ["hidden/old", "file", "kept", "grown"] {
         entries.push(Entry::text(&format!("usr/share/lower/{name}"), "of the image\n"));
     }
-    entries.extend(redis::busybox(&tree)?);
     let tools = layer::ensure("tools", &entries)?;
     let mut entries = Vec::new();
     for (name, path) in programs::all()? {
