@@ -1,6 +1,6 @@
 //! The programs that the agent's image brings along, copied to the node.
 //!
-//! `bin/` (`godwit-runtime`, `godwit-park`) and `criu/` (launcher, CRIU itself, its loader and libraries).
+//! `bin/` (`godwit-runtime`, `godwit-park`, `godwit-pages`) and `criu/` (launcher, CRIU itself, its loader and libraries).
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -34,11 +34,8 @@ ghost-limit 268435456
 /// Files are replaced by rename: what runs from the old one keeps it. What an older version brought and this one does
 /// not is removed.
 pub fn install(payload: &Path, state: &Path) -> Result<bool, InstallError> {
-    for (part, needed) in [
-        ("bin/godwit-runtime", "bin/godwit-runtime"),
-        ("criu/criu", "criu/criu"),
-    ] {
-        if !payload.join(part).is_file() {
+    for needed in ["bin/godwit-runtime", "bin/godwit-pages", "criu/criu"] {
+        if !payload.join(needed).is_file() {
             return Err(InstallError::Payload {
                 path: payload.to_owned(),
                 missing: needed,

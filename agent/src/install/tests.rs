@@ -143,6 +143,7 @@ impl Bench {
         for (path, text, mode) in [
             ("bin/godwit-runtime", "runtime 1", 0o755),
             ("bin/godwit-park", "park", 0o555),
+            ("bin/godwit-pages", "pages", 0o755),
             ("criu/criu", "relay", 0o755),
             ("criu/real/criu", "criu", 0o755),
             ("criu/real/lib/libnl-3.so.200.1", "library", 0o644),
