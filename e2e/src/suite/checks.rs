@@ -18,8 +18,9 @@ const DENIED: [&str; 4] = ["check", "bans", "licenses", "sources"];
 /// How long building it may take, once per machine: a few minutes on two CPUs. The rest of a run has to fit in, too.
 const DENY_SECONDS: &str = "900";
 /// Crates with tests that need root.
-const WITH_ROOT_TESTS: [&str; 5] = [
+const WITH_ROOT_TESTS: [&str; 6] = [
     "godwit-files",
+    "godwit-memory",
     "godwit-network",
     "godwit-container",
     "godwit-runtime",
