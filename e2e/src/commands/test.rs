@@ -8,6 +8,10 @@ use godwit_e2e::{Cluster, install};
 
 /// Run every test: of the source text, of the crates, and of a real cluster
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Test {
     /// Only the cluster's behaviours whose name contains this
     #[arg(long, value_name = "SUBSTRING")]
@@ -21,10 +25,16 @@ pub(super) struct Test {
     /// Take the Godwit that is installed
     #[arg(long)]
     no_install: bool,
+    /// Show what is shown of memory at full length: a hundred moves, a gigabyte (with `--only memory`: half an hour)
+    #[arg(long)]
+    soak: bool,
 }
 
 impl Test {
     pub(super) fn run(self) -> ExitCode {
+        if self.soak {
+            suite::memory::soak();
+        }
         let chosen: Vec<Behaviour> = suite::all()
             .filter(|behaviour| {
                 self.only

@@ -8,6 +8,7 @@ mod runner;
 
 pub mod endings;
 pub mod failures;
+pub mod memory;
 pub mod moves;
 pub mod refusals;
 pub mod restarts;
@@ -20,6 +21,7 @@ pub use runner::{Tally, in_cluster};
 pub fn all() -> impl Iterator<Item = Behaviour> {
     [
         moves::ALL,
+        memory::ALL,
         refusals::ALL,
         failures::ALL,
         restarts::ALL,

@@ -12,7 +12,7 @@ const LOOK: &str = r"
 find /run/godwit /var/lib/godwit/journal /var/lib/godwit/carry -mindepth 2 2>/dev/null
 find /var/lib/godwit/journal /run/godwit/ids -mindepth 1 2>/dev/null
 nft list tables | grep -i godwit
-for pid in $(pgrep -x criu; pgrep -x godwit-runtime); do echo running $(cat /proc/$pid/comm); done
+for pid in $(pgrep -x criu; pgrep -x godwit-runtime; pgrep -x godwit-pages); do echo running $(cat /proc/$pid/comm); done
 for file in /proc/[0-9]*/ns/net; do stat -L -c '%i' $file 2>/dev/null; done | sort -u | while read inode; do
   for file in /proc/[0-9]*/ns/net; do
     if [ $(stat -L -c %i $file 2>/dev/null || echo 0) = $inode ]; then

@@ -10,6 +10,8 @@ mod twenty;
 
 use super::Behaviour;
 
+pub(super) use programs::fine;
+
 /// All of them.
 pub const ALL: &[Behaviour] = &[
     redis::BEHAVIOUR,

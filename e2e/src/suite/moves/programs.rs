@@ -41,7 +41,7 @@ async fn there_and_back(lab: &Lab, program: &str, security: serde_json::Value) -
 }
 
 /// Every check of the program has passed some more rounds since this was called.
-pub(super) async fn fine(lab: &Lab, pod: &Pod) -> Result<()> {
+pub(in crate::suite) async fn fine(lab: &Lab, pod: &Pod) -> Result<()> {
     let first = rounds(&patiently(lab, pod).await?)?;
     ensure!(!first.is_empty(), "the program checks nothing");
     let patience = std::time::Duration::from_secs(45);
