@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 pub use call::{Call, Create};
 pub use error::WrapperError;
+pub use started::marks;
 
 use crate::layout::Layout;
 use crate::record::{COMMITTED, RecordDir};

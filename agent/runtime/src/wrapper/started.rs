@@ -23,6 +23,12 @@ fn tried(id: &str) -> String {
     format!("{id}.tried")
 }
 
+/// Names of the files of [`Layout::ids_dir`] that mark the container `id`: for the agent, which removes those of a container that was never
+/// made, and so is never deleted.
+pub fn marks(id: &str) -> [String; 2] {
+    [id.to_owned(), tried(id)]
+}
+
 /// Marks a container whose restore begins.
 pub(super) fn begin(layout: &Layout, id: &str, record: &Path) -> Result<(), WrapperError> {
     let mark = Mark {
@@ -76,7 +82,7 @@ pub(super) fn kill_held(layout: &Layout, id: &str) -> Result<(), WrapperError> {
 
 /// Removes the marks of a container that goes.
 pub(super) fn forget(layout: &Layout, id: &str) -> Result<(), WrapperError> {
-    for name in [id.to_owned(), tried(id)] {
+    for name in marks(id) {
         if let Some((directory, _)) = read(layout, &name)? {
             directory.remove(&name)?;
         }
