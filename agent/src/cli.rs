@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use godwit_crds::Bandwidth;
 
 use crate::telemetry::LogFormat;
 
@@ -64,6 +65,9 @@ pub struct RunOptions {
     /// Port for metrics and health.
     #[arg(long, default_value_t = 9552)]
     pub metrics_port: u16,
+    /// What the migrations of this node send at most while their pods run, in bytes per second: a quantity such as `100M`.
+    #[arg(long)]
+    pub bandwidth: Option<Bandwidth>,
     /// What this image brings along for the node.
     #[arg(long, default_value = "/opt/godwit")]
     pub payload: PathBuf,

@@ -1,8 +1,14 @@
 //! What every migration of this agent shares: the node, and how to reach it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use godwit_container::{call::Launcher, cri::Cri, host::Host};
+use godwit_crds::TrackingMethod;
+use godwit_memory::{rounds::Pace, track::Method};
 use godwit_runtime::layout::Layout;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -35,6 +41,47 @@ pub struct Node {
     pub port: u16,
     /// Carried addresses.
     pub carry: Arc<CarryKeeper>,
+    /// What all migrations together send at most while their pods run, timed from `started`.
+    pub bandwidth: Option<Arc<Mutex<Pace>>>,
+    /// When this process started.
+    pub started: Instant,
+    /// What a freeze costs here beside memory.
+    pub freeze_cost: FreezeCost,
+}
+
+/// What a freeze costs beside memory: as the last one was, or a guess before the first.
+#[derive(Debug)]
+pub struct FreezeCost(Mutex<Duration>);
+
+/// Of a small pod on slow processors; see docs/benchmark.md.
+const FIRST_GUESS: Duration = Duration::from_millis(300);
+
+impl Default for FreezeCost {
+    fn default() -> Self {
+        Self(Mutex::new(FIRST_GUESS))
+    }
+}
+
+impl FreezeCost {
+    /// The cost.
+    pub fn get(&self) -> Duration {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A freeze took so long in all; half of what was known before is believed still.
+    pub fn learn(&self, freeze: Duration) {
+        let mut cost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *cost = (*cost + freeze) / 2;
+    }
+}
+
+/// A method as the API calls it.
+pub fn tracking_method(method: Method) -> TrackingMethod {
+    match method {
+        Method::WriteProtect => TrackingMethod::WriteProtect,
+        Method::SoftDirty => TrackingMethod::SoftDirty,
+        Method::None => TrackingMethod::None,
+    }
 }
 
 impl Node {

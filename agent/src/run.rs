@@ -2,18 +2,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use godwit_container::call::Launcher;
 use godwit_container::checkpoint::search_path;
 use godwit_container::cri::{Cri, CriError};
 use godwit_container::host::Host;
+use godwit_crds::{Bandwidth, BandwidthError};
+use godwit_memory::rounds::Pace;
 use godwit_runtime::layout::Layout;
 use godwit_transfer::Limits;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,7 +30,7 @@ use crate::install::{self, HostNode, InstallError, Installation};
 use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::node::{FreezeCost, Node, tracking_method};
 use crate::peer::{PeerError, PeerListener, Timing};
 
 /// How long running migrations may take to finish when the agent is asked to end.
@@ -67,6 +70,9 @@ pub enum RunError {
     /// The node's address.
     #[error("the node's address is {0}; only IPv4 is supported so far")]
     NotIpv4(IpAddr),
+    /// The cap on what is sent.
+    #[error("--bandwidth (agent.bandwidth in the chart) is of no use")]
+    Bandwidth(#[source] BandwidthError),
     /// A port is taken.
     #[error("cannot listen on {address}")]
     Listen {
@@ -96,6 +102,7 @@ impl RunError {
             Self::Journal(error) => error.reason(),
             Self::NotIpv4(_) => "NodeAddressUnsupported",
             Self::Signals(_) => "Signals",
+            Self::Bandwidth(_) => "BandwidthInvalid",
         }
     }
 }
@@ -198,7 +205,11 @@ async fn live(
     let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
     let (feed, pods, ended) = (parts.feed.clone(), parts.pods.clone(), ended.clone());
     tokio::spawn(async move { Arc::new(engine).run(&feed, pods, listener, ended).await });
-    label.set().await;
+    // The probe tries it on a process of its own.
+    let tracking = tokio::task::spawn_blocking(|| tracking_method(godwit_memory::track::probe()));
+    label
+        .set(tracking.await.unwrap_or(godwit_crds::TrackingMethod::None))
+        .await;
     readiness.set(true);
     Ok(Some(parts))
 }
@@ -225,7 +236,12 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
         .map_err(RunError::Identity)?;
     let identity = keeper.identity();
     tokio::spawn(keeper.run());
+    let cap = options.bandwidth.as_ref().map(Bandwidth::bytes_per_second);
+    let cap = cap.transpose().map_err(RunError::Bandwidth)?;
     Ok(Node {
+        bandwidth: cap.map(|cap| Arc::new(Mutex::new(Pace::new(cap)))),
+        started: Instant::now(),
+        freeze_cost: FreezeCost::default(),
         name: name.clone(),
         host,
         journals: JournalDir::new(layout.journal_dir()),

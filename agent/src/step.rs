@@ -7,12 +7,16 @@ use std::fmt;
 pub enum SourceStep {
     /// Finding the pod's containers on the node.
     Discover,
+    /// Beginning to track which memory is written.
+    TrackMemory,
     /// Connecting to the target's agent and agreeing on what is to be moved.
     Connect,
     /// Putting the (still open) hold into the pod's network namespace.
     PrepareHold,
     /// Sending the files while the source runs.
     CopyFiles,
+    /// Sending memory while the source runs.
+    CopyMemory,
     /// Starting `runc checkpoint` up to its gate.
     PrepareCheckpoint,
     /// Asking the target to end the parking, and waiting for its first container.
@@ -21,6 +25,8 @@ pub enum SourceStep {
     Freeze,
     /// Closing the network.
     Hold,
+    /// Finding out which memory is left to be sent.
+    FinalPages,
     /// CRIU's dump, and sending what it writes.
     Dump,
     /// Sending files that changed since they were copied.
@@ -46,6 +52,8 @@ pub enum TargetStep {
     MakeRecords,
     /// Adding the source's addresses to the pod.
     PrepareAddress,
+    /// Starting the processes that will give the containers their memory.
+    ReceivePages,
     /// Ending the parking.
     EndParking,
     /// Waiting for a container to reach the runtime.
@@ -64,6 +72,8 @@ pub enum TargetStep {
     LetGo,
     /// Routing the addresses to the pod.
     Carry,
+    /// Filling the memory in while the pod runs.
+    Fill,
 }
 
 impl fmt::Display for SourceStep {

@@ -66,6 +66,11 @@ impl Layout {
         self.bin_dir().join("godwit-runtime")
     }
 
+    /// What gives a restored container its memory.
+    pub fn pages_binary(&self) -> PathBuf {
+        self.bin_dir().join("godwit-pages")
+    }
+
     /// What a parking init container runs.
     pub fn park_binary(&self) -> PathBuf {
         self.bin_dir().join("godwit-park")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use godwit_crds::{AGENT_READY_LABEL, RUNTIME_LABEL};
+use godwit_crds::{AGENT_READY_LABEL, MEMORY_TRACKING_LABEL, RUNTIME_LABEL, TrackingMethod};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
@@ -32,22 +32,29 @@ impl NodeLabel {
         }
     }
 
-    /// Sets both to `true`; tries until they are there, however long the API server is away.
-    pub async fn set(&self) {
-        self.insist(json!({AGENT_READY_LABEL: "true", RUNTIME_LABEL: "true"}))
-            .await;
+    /// Sets both to `true`, and says how this node tracks memory; tries until they are there, however long the API server is away.
+    pub async fn set(&self, tracking: TrackingMethod) {
+        self.insist(json!({
+            AGENT_READY_LABEL: "true",
+            RUNTIME_LABEL: "true",
+            MEMORY_TRACKING_LABEL: tracking.as_str(),
+        }))
+        .await;
     }
 
     /// The agent goes away, the runtime stays; tries for as long as `limit`. True: done (or the node is gone).
     pub async fn not_ready(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.insist(json!({AGENT_READY_LABEL: null})))
-            .await
-            .is_ok()
+        tokio::time::timeout(
+            limit,
+            self.insist(json!({AGENT_READY_LABEL: null, MEMORY_TRACKING_LABEL: null})),
+        )
+        .await
+        .is_ok()
     }
 
     /// The runtime goes away too; tries for as long as `limit`. True: done (or the node is gone).
     pub async fn remove(&self, limit: Duration) -> bool {
-        let none = json!({AGENT_READY_LABEL: null, RUNTIME_LABEL: null});
+        let none = json!({AGENT_READY_LABEL: null, RUNTIME_LABEL: null, MEMORY_TRACKING_LABEL: null});
         tokio::time::timeout(limit, self.insist(none)).await.is_ok()
     }
 

@@ -3,7 +3,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use godwit_container::{
     cgroup::Freezer,
     checkpoint::{Checkpoint, find_runc},
@@ -17,12 +17,16 @@ use godwit_transfer::{
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     dump::{Waiting, failed},
     facts::{SourceContainer, SourcePod},
     images::DESCRIPTORS,
+    memory::{Choice, Memory, MemoryWish, budget_of_stop_and_copy},
     status::SourceStatus,
     stream::send_stream,
     sysv,
@@ -67,6 +71,10 @@ pub(super) struct Attempt {
     /// How the addresses will be sent after the pod.
     pub(super) hand_over: Option<HandOver>,
     pub(super) link: Option<(Sender, Receiver)>,
+    /// What the migration asks for.
+    pub(super) wish: MemoryWish,
+    /// The pod's memory, if it travels ahead.
+    pub(super) memory: Option<Memory>,
 }
 
 impl Attempt {
@@ -78,12 +86,16 @@ impl Attempt {
     pub(super) async fn prepare(&mut self) -> Result<(SourcePod, Vec<Waiting>, Vec<files::Base>), Failure> {
         self.enter(SourceStep::Discover).await?;
         let pod = self.discover().await?;
+        self.enter(SourceStep::TrackMemory).await?;
+        self.track_memory(&pod).await?;
         self.enter(SourceStep::Connect).await?;
         self.connect(&pod).await?;
         self.enter(SourceStep::PrepareHold).await?;
         self.prepare_hold(&pod).await?;
         self.enter(SourceStep::CopyFiles).await?;
         let bases = self.copy_files(&pod).await?;
+        self.enter(SourceStep::CopyMemory).await?;
+        self.copy_memory().await?;
         self.enter(SourceStep::PrepareCheckpoint).await?;
         let calls = self.prepare_checkpoints(&pod).await?;
         self.enter(SourceStep::EndParking).await?;
@@ -224,6 +236,7 @@ impl Attempt {
             runtime: container.on_node.runtime_type.clone(),
             image: container.image.clone(),
             owns_sysv: container.name() == sysv_owner,
+            lazy: self.memory.is_some(),
         });
         let manifest = Manifest {
             source_pod_uid: self.plan.source_pod_uid.clone(),
@@ -349,10 +362,10 @@ impl Attempt {
             gate_dir: &container.gate_dir_on_node,
             gate_deadline_ms: unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             criu_dir: &node.layout_on_node.criu_dir(),
-            lazy: false,
             criu_config: &node.layout_on_node.criu_config(),
             search_path: &node.search_path,
             deadline: left + CALL_GRACE,
+            lazy: self.memory.is_some(),
         };
         Ok(checkpoint.call(&node.host))
     }
@@ -363,14 +376,64 @@ impl Attempt {
             .containers
             .first()
             .map(|container| container.name().to_owned());
-        let (sender, receiver) = self.link_mut(step)?;
+        let (tell, parked) = watch::channel(false);
+        let Self {
+            link,
+            memory,
+            status,
+            deadline,
+            ..
+        } = self;
+        let (sender, receiver) = link.as_mut().ok_or_else(|| not_connected(step))?;
         sender.send(Message::EndParking(Empty {})).await.at(step)?;
-        talk::expect(
-            receiver,
-            step,
-            |message| matches!(message, Message::Parked(parked) if Some(&parked.container) == first.as_ref()),
-        )
-        .await
+        let starting = async {
+            talk::expect(
+                receiver,
+                step,
+                |message| matches!(message, Message::Parked(parked) if Some(&parked.container) == first.as_ref()),
+            )
+            .await?;
+            tell.send_replace(true);
+            Ok(())
+        };
+        // Until kubelet has started the target's containers the pod goes on writing.
+        let copying = async {
+            match memory {
+                Some(memory) => memory.copy(sender, status, *deadline, parked).await,
+                None => Ok(()),
+            }
+        };
+        try_join(starting, copying).await.map(|((), ())| ())
+    }
+
+    async fn track_memory(&mut self, pod: &SourcePod) -> Result<(), Failure> {
+        match Memory::begin(&self.node, pod, self.wish).await? {
+            Choice::PreCopy(memory) => self.memory = Some(*memory),
+            Choice::StopAndCopy(report) => {
+                budget_of_stop_and_copy(&self.node, pod, &self.wish)?;
+                self.status.say(|status| status.memory = Some(report));
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds until the rest is small enough for the freeze.
+    async fn copy_memory(&mut self) -> Result<(), Failure> {
+        let Self {
+            link,
+            memory: Some(memory),
+            status,
+            deadline,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let (sender, _) = link
+            .as_ref()
+            .ok_or_else(|| not_connected(SourceStep::CopyMemory))?;
+        let (_tell, ready) = watch::channel(true);
+        memory.copy(sender, status, *deadline, ready).await
     }
 
     /// The node that takes the pod.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{
     FutureExt,
-    future::{BoxFuture, Shared, try_join},
+    future::{BoxFuture, Shared, try_join3},
 };
 use godwit_container::{
     call::{Outcome, RunningCall, stderr_tail},
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{facts::SourceContainer, images::send_images};
+use super::{facts::SourceContainer, images::send_images, memory::LastRound};
 use crate::{
     failure::{AtStep, Failure},
     peer::Sender,
@@ -56,11 +56,12 @@ impl Waiting {
     }
 }
 
-/// Dumps a frozen container and sends its images; gives when the dump was over.
+/// Dumps a frozen container and sends its images, and beside them the last of its memory if that travelled ahead; gives when the dump was over.
 pub(super) async fn dump(
     sender: &Sender,
     container: &SourceContainer,
     call: &Waiting,
+    last: Option<LastRound>,
 ) -> Result<Instant, Failure> {
     let step = SourceStep::Dump;
     let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
@@ -85,7 +86,16 @@ pub(super) async fn dump(
             .await
             .at(step)
     };
-    let (over, ()) = try_join(dumping, sending).await?;
+    let pages = async {
+        match last {
+            Some(last) => last.send(sender).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let (over, (), last) = try_join3(dumping, sending, pages).await?;
+    if let Some(last) = last {
+        last.send_missing(sender, container.image_dir.clone()).await?;
+    }
     sender
         .send(Message::ImagesComplete(ContainerName::new(container.name())))
         .await

@@ -1,7 +1,7 @@
 //! The freeze, the only part that the workload notices. Order matters: pause, then hold, then dump; a reply written between the hold and the
 //! pause would be dumped as sent and wait for a retransmission.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use futures::future::{try_join_all, try_join4};
 use godwit_container::cgroup::freeze_all;
@@ -97,6 +97,14 @@ impl Attempt {
             self.hold = Some(prepared.activate().at(SourceStep::Hold)?);
         }
         let paused = Instant::now();
+        let mut last = Vec::new();
+        if let Some(mut memory) = self.memory.take() {
+            self.enter(SourceStep::FinalPages).await?;
+            let pages = memory.last_look().await?;
+            tracing::info!(pages, "left for the freeze");
+            self.status.say(|report| report.memory = Some(memory.report()));
+            last = memory.last_rounds();
+        }
         self.enter(SourceStep::Dump).await?;
         let (progress, deadline) = (self.progress.clone(), self.deadline);
         let hold = self.hold.as_ref();
@@ -120,11 +128,13 @@ impl Attempt {
             }
         };
         let dumping = async {
+            let last = last.into_iter().map(Some).chain(iter::repeat_with(|| None));
             let dumps = pod
                 .containers
                 .iter()
                 .zip(calls)
-                .map(|(container, call)| dump(sender, container, call));
+                .zip(last)
+                .map(|((container, call), last)| dump(sender, container, call, last));
             let dumped = try_join_all(dumps).await?.into_iter().max();
             Ok((dumped.unwrap_or(paused), Instant::now()))
         };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `attempt` | from nothing to *prepared*: the steps in their order |
 //! | `freeze` | the frozen part of it |
+//! | `memory` | memory that travels ahead |
 //! | `dump` | one container: gate, dump, images |
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
@@ -18,6 +19,7 @@ mod dump;
 mod facts;
 mod freeze;
 mod images;
+mod memory;
 mod settle;
 mod status;
 mod stream;
@@ -26,6 +28,7 @@ mod task;
 mod undo;
 
 pub use images::ImagesError;
+pub use memory::MemoryError;
 pub use stream::StreamError;
 pub use sysv::SysvError;
 pub use task::SourceTask;

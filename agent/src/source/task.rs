@@ -14,6 +14,7 @@ use super::{
     attempt::Attempt,
     facts::SourcePod,
     freeze::Freeze,
+    memory::MemoryWish,
     settle::{self, Settling},
     status::SourceStatus,
     undo::undo,
@@ -108,6 +109,7 @@ impl SourceTask {
             return Err(Failure::new(step, "PlanIncomplete", "there is no plan"));
         };
         let deadline = instant_of(plan.deadline.0);
+        let wish = MemoryWish::of(&migration.spec)?;
         journal
             .append(SourceEntry::Begun {
                 namespace: migration.metadata.namespace.clone().unwrap_or_default(),
@@ -134,6 +136,8 @@ impl SourceTask {
             hold: None,
             hand_over: None,
             link: None,
+            wish,
+            memory: None,
         };
         let prepared = tokio::select! {
             prepared = up_to_prepared(&mut attempt) => prepared,

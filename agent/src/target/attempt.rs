@@ -60,21 +60,26 @@ impl Attempt {
         self.check(&manifest).await?;
         let step = TargetStep::MakeRecords;
         self.progress.enter(step).await?;
-        let names: Vec<String> = manifest
+        let names = manifest
             .containers
             .iter()
             .map(|container| container.name.clone())
             .collect();
         self.journal
-            .append(TargetEntry::Records {
-                containers: names.clone(),
-            })
+            .append(TargetEntry::Records { containers: names })
             .at(step)?;
         let left = self.deadline.saturating_duration_since(Instant::now()) + RECORD_GRACE;
         let deadline_ms = unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let layouts = (&self.node.layout, &self.node.layout_on_node);
-        for name in &names {
-            let made = TargetContainer::make(layouts, &self.uid, &self.pod_uid, name, deadline_ms);
+        for container in &manifest.containers {
+            let made = TargetContainer::make(
+                layouts,
+                &self.uid,
+                &self.pod_uid,
+                &container.name,
+                container.lazy,
+                deadline_ms,
+            );
             self.containers
                 .push(made.map_err(|error| Failure::from_error(step, &error.reason(), &error))?);
         }
@@ -148,6 +153,7 @@ impl Attempt {
         let news = inbox.watch();
         let restoring = Restoring {
             node: &self.node,
+            uid: &self.uid,
             pod_uid: &self.pod_uid,
             addresses: &self.addresses,
             source_address: self.source_address,
@@ -175,7 +181,7 @@ async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
     let step = TargetStep::Receive;
     loop {
         let taken = match receiver.recv().await {
-            Ok(event) => inbox.take(event).at(step),
+            Ok(event) => inbox.take(event).await.at(step),
             Err(error) => return Failure::from_error(step, error.reason(), &error),
         };
         match taken {

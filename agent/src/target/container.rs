@@ -1,11 +1,16 @@
 //! One container at the target, from its record to its restore: how the agent talks to `godwit-runtime`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use godwit_runtime::{
     layout::{Layout, LayoutError},
     record::{self, Failed, Parked, Record, RecordDir, RecordError, Restored},
+    wrapper::marks,
 };
+use nix::errno::Errno;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -70,6 +75,8 @@ pub struct TargetContainer {
     pub name: String,
     /// Where its images go, as the agent sees it.
     pub image_dir: PathBuf,
+    /// Whether its memory comes apart from its images.
+    pub lazy: bool,
     record: RecordDir,
 }
 
@@ -82,6 +89,7 @@ impl TargetContainer {
         migration: &str,
         pod_uid: &str,
         name: &str,
+        lazy: bool,
         deadline_ms: u64,
     ) -> Result<Self, ContainerError> {
         let image_dir = agent.image_dir(migration, name)?;
@@ -98,12 +106,13 @@ impl TargetContainer {
                 work_dir: work_dir(&on_node),
                 image_dir: on_node,
                 deadline_ms,
-                lazy: false,
+                lazy,
             },
         )?;
         Ok(Self {
             name: name.to_owned(),
             image_dir,
+            lazy,
             record,
         })
     }
@@ -117,9 +126,12 @@ impl TargetContainer {
     ) -> Result<Option<Self>, ContainerError> {
         let image_dir = agent.image_dir(migration, name)?;
         let record = RecordDir::open(agent, &agent.record_dir(pod_uid, name)?)?;
-        Ok(record.map(|record| Self {
+        let Some(record) = record else { return Ok(None) };
+        let read: Option<Record> = record.read_json(record::RECORD)?;
+        Ok(Some(Self {
             name: name.to_owned(),
             image_dir,
+            lazy: read.is_some_and(|record| record.lazy),
             record,
         }))
     }
@@ -160,9 +172,34 @@ impl TargetContainer {
         Ok(self.record.mark(record::COMMITTED)?)
     }
 
-    /// Tells the runtime to give up, wherever it waits.
+    /// Tells the runtime to give up, wherever it waits. Its images are of no use any more: they make room for the word where there is none.
     pub fn abort(&self, message: &str) -> Result<(), ContainerError> {
-        Ok(self.record.write(record::ABORT, message.as_bytes())?)
+        let tell = || self.record.write(record::ABORT, message.as_bytes());
+        match tell() {
+            Err(RecordError::Io {
+                source: Errno::ENOSPC | Errno::EDQUOT,
+                ..
+            }) => {
+                // What cannot be removed makes no room, which the second attempt finds out.
+                let _ = fs::remove_dir_all(&self.image_dir);
+                Ok(tell()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Removes the runtime's marks of a container that was not restored. The runtime does that itself, unless it was killed: containerd deletes no
+    /// container whose `create` has failed.
+    pub fn remove_marks(&self, agent: &Layout) -> Result<(), ContainerError> {
+        let Some(parked) = self.record.read_json::<Parked>(record::PARKED)? else {
+            return Ok(());
+        };
+        if let Some(directory) = RecordDir::open(agent, &agent.ids_dir())? {
+            for mark in marks(&parked.id) {
+                directory.remove(&mark)?;
+            }
+        }
+        Ok(())
     }
 
     async fn wait(
@@ -213,6 +250,7 @@ mod tests {
             "migration",
             "pod",
             "app",
+            true,
             1,
         )
         .unwrap()
@@ -240,6 +278,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = container(dir.path()).parked(Instant::now()).await.unwrap_err();
         assert!(error.to_string().contains("kubelet"), "{error}");
+    }
+
+    #[test]
+    fn marks_of_a_container_that_was_never_made_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let container = container(dir.path());
+        let layout = Layout::new(dir.path());
+        container.remove_marks(&layout).unwrap();
+        let parked = Parked {
+            id: "abc".to_owned(),
+            bundle: PathBuf::new(),
+            pid_file: None,
+            rootfs: PathBuf::new(),
+            runc_root: None,
+            unix_ms: 0,
+        };
+        container.record.write_json(record::PARKED, &parked).unwrap();
+        let ids = RecordDir::create(&layout, &layout.ids_dir()).unwrap();
+        for mark in marks("abc").iter().chain(&["other.tried".to_owned()]) {
+            ids.mark(mark).unwrap();
+        }
+        container.remove_marks(&layout).unwrap();
+        assert_eq!(ids.names().unwrap(), ["other.tried"]);
     }
 
     #[test]

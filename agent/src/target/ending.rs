@@ -10,7 +10,7 @@ use nix::{
 };
 use tokio::task;
 
-use super::container::TargetContainer;
+use super::{container::TargetContainer, page_server::PageServer};
 use crate::{failure::chain, node::Node};
 
 /// How long the kernel may take to freeze or thaw.
@@ -58,6 +58,10 @@ pub(super) async fn end(node: &Arc<Node>, containers: &[TargetContainer], why: &
         }
         let ended = task::spawn_blocking(move || kill_frozen(&freezer)).await;
         tracing::info!(container = container.name, ?ended, "ended while it was held");
+    }
+    // Last: a process that waits for a page could not be ended before.
+    for container in containers.iter().filter(|container| container.lazy) {
+        PageServer::of(&container.name, &container.image_dir).end().await;
     }
 }
 

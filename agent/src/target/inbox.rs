@@ -12,6 +12,11 @@ use godwit_transfer::{Event, Message, ObjectId, ObjectKind, ObjectSpec, Pass};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::{
+    page_server::store_dir,
+    pages::{PagesError, PagesIn},
+};
+
 /// Where runc looks for the descriptors of a container.
 const DESCRIPTORS: &str = "descriptors.json";
 /// The pod's shared memory files among the trees; no container can be called so.
@@ -41,6 +46,9 @@ pub(crate) enum InboxError {
         /// What the system said.
         source: io::Error,
     },
+    /// Memory.
+    #[error(transparent)]
+    Pages(#[from] PagesError),
 }
 
 impl InboxError {
@@ -49,15 +57,25 @@ impl InboxError {
         match self {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => "NoSpaceForImages",
             Self::Write { .. } => "ImagesUnwritable",
+            Self::Pages(error) => error.reason(),
         }
     }
+}
+
+/// Where the bytes of an open object go.
+#[derive(Debug)]
+enum Open {
+    File(PathBuf, File),
+    /// To the store of this container.
+    Pages(String),
 }
 
 /// The receiving side of one migration.
 #[derive(Debug)]
 pub(super) struct Inbox {
     directory: PathBuf,
-    open: HashMap<ObjectId, (PathBuf, File)>,
+    open: HashMap<ObjectId, Open>,
+    pages: HashMap<String, PagesIn>,
     news: watch::Sender<Arrivals>,
 }
 
@@ -67,6 +85,7 @@ impl Inbox {
         Self {
             directory,
             open: HashMap::new(),
+            pages: HashMap::new(),
             news: watch::Sender::default(),
         }
     }
@@ -77,22 +96,36 @@ impl Inbox {
     }
 
     /// Takes what came. Messages that are no news for the containers are given back.
-    pub(super) fn take(&mut self, event: Event) -> Result<Option<Message>, InboxError> {
+    pub(super) async fn take(&mut self, event: Event) -> Result<Option<Message>, InboxError> {
         match event {
             Event::ObjectStart { id, spec } => self.begin(id, &spec)?,
             Event::Chunk { id, data } => {
                 // The session has checked that the object is open.
-                if let Some((path, file)) = self.open.get_mut(&id) {
-                    file.write_all(&data).map_err(|source| InboxError::Write {
-                        path: path.clone(),
-                        source,
-                    })?;
+                match self.open.get_mut(&id) {
+                    Some(Open::File(path, file)) => {
+                        file.write_all(&data).map_err(|source| InboxError::Write {
+                            path: path.clone(),
+                            source,
+                        })?;
+                    }
+                    Some(Open::Pages(container)) => {
+                        if let Some(pages) = self.pages.get_mut(container) {
+                            pages.take(data).await?;
+                        }
+                    }
+                    None => {}
                 }
             }
             Event::ObjectEnd { id, .. } => {
                 self.open.remove(&id);
             }
             Event::Ignored => {}
+            Event::Message(Message::ImagesComplete(name)) => {
+                if let Some(pages) = self.pages.remove(&name.container) {
+                    pages.finish(self.directory.join(&name.container)).await?;
+                }
+                return Ok(self.note(Message::ImagesComplete(name)));
+            }
             Event::Message(message) => return Ok(self.note(message)),
         }
         Ok(None)
@@ -100,6 +133,13 @@ impl Inbox {
 
     fn begin(&mut self, id: ObjectId, spec: &ObjectSpec) -> Result<(), InboxError> {
         let path = place(&self.directory, &spec.kind);
+        if let ObjectKind::Pages { container, .. } = &spec.kind {
+            self.pages
+                .entry(container.clone())
+                .or_insert_with(|| PagesIn::start(container.clone(), path));
+            self.open.insert(id, Open::Pages(container.clone()));
+            return Ok(());
+        }
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -109,7 +149,7 @@ impl Inbox {
                 path: path.clone(),
                 source,
             })?;
-        self.open.insert(id, (path, file));
+        self.open.insert(id, Open::File(path, file));
         Ok(())
     }
 
@@ -135,6 +175,7 @@ fn place(directory: &Path, kind: &ObjectKind) -> PathBuf {
     match kind {
         ObjectKind::CriuImage { container, name } => directory.join(container).join(name),
         ObjectKind::Descriptors { container } => directory.join(container).join(DESCRIPTORS),
+        ObjectKind::Pages { container, .. } => store_dir(&directory.join(container)),
         ObjectKind::FileStream { container, pass } => tree(directory, container.as_deref(), *pass),
     }
 }
@@ -174,21 +215,23 @@ mod tests {
         );
     }
 
-    #[test]
-    fn news_is_kept_and_the_rest_given_back() {
+    #[tokio::test]
+    async fn news_is_kept_and_the_rest_given_back() {
         let mut inbox = Inbox::new(PathBuf::from("nowhere"));
         let news = inbox.watch();
         assert!(
             inbox
                 .take(Event::Message(Message::EndParking(Empty {})))
+                .await
                 .unwrap()
                 .is_none()
         );
         let complete = Message::ImagesComplete(ContainerName::new("app"));
-        assert!(inbox.take(Event::Message(complete)).unwrap().is_none());
+        assert!(inbox.take(Event::Message(complete)).await.unwrap().is_none());
         assert!(
             inbox
                 .take(Event::Message(Message::Frozen(Empty {})))
+                .await
                 .unwrap()
                 .is_some()
         );

@@ -9,6 +9,7 @@ use tokio::{task, time::timeout};
 
 use super::{
     container::TargetContainer,
+    filling,
     restoring::Held,
     status::TargetStatus,
     task::{FAREWELL, Parties, TargetTask},
@@ -71,8 +72,25 @@ impl TargetTask {
         }
         journal.append(TargetEntry::Running).at(TargetStep::LetGo)?;
         self.metrics.ended(RoleLabel::Target, ResultLabel::Succeeded);
+        self.settle(parties, journal, containers, carried, status).await
+    }
+
+    /// The pod runs; what is left is to fill its memory, and to say so.
+    pub(super) async fn settle(
+        &mut self,
+        parties: &Parties,
+        journal: Journal<TargetEntry>,
+        containers: &[TargetContainer],
+        carried: Vec<String>,
+        status: &mut TargetStatus,
+    ) -> Result<(), Failure> {
+        if let Some(memory) = filling::memory(containers) {
+            status.memory(memory);
+        }
         status.running(carried);
         after_the_commit(TargetStep::Carry).await;
+        after_the_commit(TargetStep::Fill).await;
+        filling::wait(containers, status).await;
         self.remove_images(parties);
         self.until_over().await;
         self.forget(parties, journal)

@@ -10,14 +10,20 @@
 //! | `trees` | files written before the processes exist |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
+//! | `pages` | memory, put into a store as it arrives |
+//! | `page_server` | the process that gives a restored container its memory |
 //! | `letting_go` | after the commit |
+//! | `filling` | until the pod has all its memory |
 //! | `ending` | ending what was restored and must never run |
 
 mod attempt;
 mod container;
 mod ending;
+mod filling;
 pub(crate) mod inbox;
 mod letting_go;
+pub(crate) mod page_server;
+pub(crate) mod pages;
 pub mod parking;
 mod restoring;
 mod status;

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
 use godwit_network::mute::{Voice, mute};
+use godwit_runtime::record::unix_ms;
 use godwit_transfer::{ContainerName, Message, Pass, Restored};
 use tokio::{sync::watch, time::Instant};
 
@@ -11,6 +12,7 @@ use super::{
     attempt::texts,
     container::{ContainerError, TargetContainer},
     inbox::Arrivals,
+    page_server::PageServer,
     parking::end_parking,
     trees::Tree,
 };
@@ -28,6 +30,7 @@ use crate::{
 /// What the containers of one migration need to be restored.
 pub(super) struct Restoring<'a> {
     pub(super) node: &'a Arc<Node>,
+    pub(super) uid: &'a str,
     pub(super) pod_uid: &'a str,
     pub(super) addresses: &'a [Carried],
     pub(super) source_address: Ipv4Addr,
@@ -53,6 +56,7 @@ impl Restoring<'_> {
     pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Held, Failure> {
         self.progress.enter(TargetStep::PrepareAddress).await?;
         let voice = self.prepare_addresses().await?;
+        self.start_page_servers().await?;
         wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
         self.progress.enter(TargetStep::EndParking).await?;
         end_parking(self.node, self.pod_uid, self.deadline)
@@ -115,10 +119,18 @@ impl Restoring<'_> {
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;
-        let restored = container
-            .restored(self.deadline)
-            .await
-            .map_err(|error| of(step, &error))?;
+        let server = PageServer::of(name, &container.image_dir);
+        let hopeless = async {
+            if container.lazy {
+                Err::<(), _>(server.failure().await).at(step)
+            } else {
+                std::future::pending().await
+            }
+        };
+        let restored = tokio::select! {
+            restored = container.restored(self.deadline) => restored.map_err(|error| of(step, &error))?,
+            failed = hopeless => return Err(failed.err().unwrap_or_else(|| Failure::new(step, "Internal", "no failure"))),
+        };
         let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
         let pid = u32::try_from(restored.pid).unwrap_or_default();
         self.sender
@@ -129,6 +141,26 @@ impl Restoring<'_> {
             .await
             .at(step)?;
         Ok(freezer)
+    }
+
+    /// Before the freeze: to start a process takes tens of milliseconds.
+    async fn start_page_servers(&self) -> Result<(), Failure> {
+        let step = TargetStep::ReceivePages;
+        self.progress.enter(step).await?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let deadline_ms = unix_ms().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        for container in self.containers.iter().filter(|container| container.lazy) {
+            let on_node = self
+                .node
+                .layout_on_node
+                .image_dir(self.uid, &container.name)
+                .at(step)?;
+            PageServer::of(&container.name, &container.image_dir)
+                .start(self.node, &container.image_dir, &on_node, deadline_ms)
+                .await
+                .at(step)?;
+        }
+        Ok(())
     }
 
     async fn apply(&self, trees: Vec<Tree>, pass: Pass) -> Result<Vec<Tree>, Failure> {

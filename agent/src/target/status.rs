@@ -1,6 +1,6 @@
 //! What the target's agent says in `status.target`.
 
-use godwit_crds::{TargetReport, TargetState};
+use godwit_crds::{TargetMemory, TargetReport, TargetState};
 
 use crate::{failure::Failure, kube_side::TargetReporter};
 
@@ -25,6 +25,16 @@ impl TargetStatus {
     /// Changes the state and sends it on its way.
     pub(super) fn say(&mut self, state: TargetState) {
         self.report.state = state;
+        self.reporter.report(self.report.clone());
+    }
+
+    /// What is said of the pod's memory, together with what is said next.
+    pub(super) fn memory(&mut self, memory: TargetMemory) {
+        self.report.memory = Some(memory);
+    }
+
+    /// Says again what has changed.
+    pub(super) fn again(&mut self) {
         self.reporter.report(self.report.clone());
     }
 

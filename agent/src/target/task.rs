@@ -95,8 +95,7 @@ impl TargetTask {
             }
             TargetResume::ReportAbort { reason, message } => {
                 status.aborted(&Failure::new("Restart", &reason, message));
-                self.until_over().await;
-                self.forget(&parties, journal)
+                self.bury(&parties, journal, &containers).await
             }
             TargetResume::AskVerdict => {
                 status.say(TargetState::Holding);
@@ -105,9 +104,9 @@ impl TargetTask {
                     .await
             }
             TargetResume::TellRunning => {
-                status.running(self.node.carry.addresses_of(&parties.pod_uid));
-                self.until_over().await;
-                self.forget(&parties, journal)
+                let carried = self.node.carry.addresses_of(&parties.pod_uid);
+                self.settle(&parties, journal, &containers, carried, &mut status)
+                    .await
             }
         }
     }
@@ -295,7 +294,26 @@ impl TargetTask {
         self.remove_images(parties);
         self.metrics.ended(RoleLabel::Target, ResultLabel::Failed);
         status.aborted(failure);
+        self.bury(parties, journal, containers).await
+    }
+
+    /// The last of an attempt that never ran.
+    async fn bury(
+        &mut self,
+        parties: &Parties,
+        journal: Journal<TargetEntry>,
+        containers: &[TargetContainer],
+    ) -> Result<(), Failure> {
         self.until_over().await;
+        for container in containers {
+            if let Err(error) = container.remove_marks(&self.node.layout) {
+                tracing::warn!(
+                    container = container.name,
+                    error = chain(&error),
+                    "marks of the runtime stay"
+                );
+            }
+        }
         self.forget(parties, journal)
     }
 

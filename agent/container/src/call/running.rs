@@ -142,6 +142,31 @@ impl RunningCall {
         }
     }
 
+    /// Ends the call now, with all that it has started, in the safe order; its outcome says so soon after. For a call whose container must not go on, or that
+    /// has none.
+    pub async fn end(&self) {
+        let supervisor = self.supervisor.or_else(|| {
+            files::read_if_there(&self.directory, files::SUPERVISOR)
+                .ok()
+                .flatten()
+        });
+        let Some(supervisor) = supervisor else { return };
+        if !supervisor.process.is_alive(&self.call.host.proc) {
+            return;
+        }
+        let call = self.call.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            ending::end_tree(
+                &call.host,
+                supervisor.process.pid,
+                call.freeze_first.as_ref(),
+                || {},
+            )
+        });
+        // The thread does not panic.
+        let _ = ended.await;
+    }
+
     fn supervisor_is_alive(&self) -> bool {
         // The file may have come after a reattach.
         let known = self.supervisor.or_else(|| {

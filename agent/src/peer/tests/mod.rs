@@ -68,6 +68,7 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         runtime: "runc".into(),
         image: "i".into(),
         owns_sysv: true,
+        lazy: true,
     };
     let manifest = Manifest {
         source_pod_uid: "s".into(),

@@ -181,6 +181,7 @@ async fn a_link_that_is_cut_inside_an_object() {
             runtime: String::new(),
             image: "i".into(),
             owns_sysv: true,
+            lazy: true,
         }],
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
@@ -257,6 +258,7 @@ async fn a_peer_that_takes_nothing() {
             runtime: String::new(),
             image: "i".into(),
             owns_sysv: true,
+            lazy: true,
         }],
     };
     source.send(Message::Manifest(manifest)).await.unwrap();

@@ -1,0 +1,289 @@
+//! Rounds while the pod runs, until it may be frozen.
+
+use std::time::Duration;
+
+use godwit_crds::{MemoryMode, SourceMemory};
+use godwit_memory::{
+    range::PAGE,
+    rounds::{Costs, Estimate, Next, Passed, Situation, decide},
+    track::{self, Method},
+};
+use tokio::{
+    sync::watch,
+    task,
+    time::{Instant, sleep},
+};
+
+use super::{
+    container::{ContainerMemory, MemoryError},
+    pump::{Caps, Pump, Sent},
+    report::{self, Progress},
+    wish::MemoryWish,
+};
+use crate::{
+    failure::Failure,
+    node::Node,
+    peer::Sender,
+    source::{facts::SourcePod, status::SourceStatus},
+    step::SourceStep,
+};
+
+/// Rounds that are looked back at while something else is waited for: no more can be learnt from older ones.
+const LOOKED_BACK: usize = 8;
+/// Bytes a second that are assumed of the link before anything has been sent: a slow network of a cluster, 1 Gbit/s.
+const ASSUMED_BANDWIDTH: u64 = 125_000_000;
+/// What each GiB of memory costs in the freeze although it has been copied: CRIU's walk through it, see docs/memory.md.
+const PER_GIB: Duration = Duration::from_millis(130);
+
+/// The memory of the pod on its way.
+pub(in crate::source) struct Memory {
+    pub(super) containers: Vec<ContainerMemory>,
+    /// Number of the last round that was begun.
+    pub(super) number: u32,
+    wish: MemoryWish,
+    caps: Caps,
+    history: Vec<Passed>,
+    costs: Costs,
+    progress: Progress,
+    last_end: Instant,
+}
+
+/// How the memory of a pod will be moved.
+pub(in crate::source) enum Choice {
+    /// Ahead of the freeze.
+    PreCopy(Box<Memory>),
+    /// In it; with what the status says.
+    StopAndCopy(SourceMemory),
+}
+
+impl Memory {
+    /// Begins to track the pod's memory, if that is wished for and possible.
+    pub(in crate::source) async fn begin(
+        node: &Node,
+        pod: &SourcePod,
+        wish: MemoryWish,
+    ) -> Result<Choice, Failure> {
+        let step = SourceStep::TrackMemory;
+        if wish.mode == MemoryMode::StopAndCopy {
+            return Ok(Choice::StopAndCopy(report::stop_and_copy(None, None)));
+        }
+        let freezers: Vec<_> = pod
+            .containers
+            .iter()
+            .map(|container| (container.name().to_owned(), container.freezer.clone()))
+            .collect();
+        let attached = task::spawn_blocking(move || {
+            let method = track::probe();
+            if method == Method::None {
+                return (method, Ok(Vec::new()));
+            }
+            let attached = freezers
+                .into_iter()
+                .map(|(name, freezer)| ContainerMemory::attach(name, freezer, method));
+            (method, attached.collect::<Result<Vec<_>, MemoryError>>())
+        });
+        let (method, attached) = attached
+            .await
+            .map_err(|error| Failure::from_error(step, "Internal", &error))?;
+        let why = match attached {
+            Ok(containers) if method != Method::None => {
+                let memory = Self::new(node, wish, containers, method);
+                return Ok(Choice::PreCopy(Box::new(memory)));
+            }
+            Ok(_) => {
+                "this node's kernel can track writes neither by userfaultfd nor by soft-dirty bits".to_owned()
+            }
+            Err(error) => crate::failure::chain(&error),
+        };
+        if wish.mode == MemoryMode::PreCopy {
+            return Err(Failure::new(
+                step,
+                "PreCopyUnavailable",
+                format!("{why}; set spec.memory to Auto or StopAndCopy to move the pod with a longer freeze"),
+            ));
+        }
+        tracing::info!(why, "memory is copied in the freeze");
+        Ok(Choice::StopAndCopy(report::stop_and_copy(
+            Some(method),
+            Some(why),
+        )))
+    }
+
+    fn new(node: &Node, wish: MemoryWish, containers: Vec<ContainerMemory>, method: Method) -> Self {
+        let pages: u64 = containers.iter().map(ContainerMemory::found_pages).sum();
+        Self {
+            containers,
+            number: 0,
+            caps: Caps::new(wish.bandwidth, node.bandwidth.clone(), node.started),
+            wish,
+            history: Vec::new(),
+            costs: Costs {
+                fixed: node.freeze_cost.get(),
+                per_gib: PER_GIB,
+                memory: pages * PAGE,
+                assumed_bandwidth: ASSUMED_BANDWIDTH,
+            },
+            progress: Progress::new(method),
+            last_end: Instant::now(),
+        }
+    }
+
+    /// Rounds until the pod is ready to be frozen and `parked` is true. Fails if it cannot be frozen within the budget.
+    pub(in crate::source) async fn copy(
+        &mut self,
+        sender: &Sender,
+        status: &mut SourceStatus,
+        deadline: Instant,
+        mut parked: watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
+        let step = SourceStep::CopyMemory;
+        loop {
+            let may_freeze = *parked.borrow_and_update();
+            match self.decide(deadline, may_freeze) {
+                Next::Freeze => return Ok(()),
+                Next::Refuse(error) => return Err(self.refusal(step, &error)),
+                Next::Throttle { .. }
+                | Next::Round {
+                    pause: Duration::ZERO,
+                } => {}
+                Next::Round { pause } => {
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        // An error means that nothing will change any more: the rest of the pause is not worth a branch.
+                        _ = parked.changed() => {}
+                    }
+                }
+            }
+            self.round(sender, status).await?;
+            if !may_freeze {
+                let surplus = self.history.len().saturating_sub(LOOKED_BACK);
+                self.history.drain(..surplus);
+            }
+        }
+    }
+
+    fn decide(&self, deadline: Instant, may_freeze: bool) -> Next {
+        let situation = Situation {
+            history: &self.history,
+            waiting: None,
+            costs: self.costs,
+            budget: self.wish.budget,
+            mode: self.wish.rounds_mode(),
+            auto_converge: false,
+            throttle: None,
+            throttled_at: 0,
+            time_left: Some(deadline.saturating_duration_since(Instant::now())),
+            may_freeze,
+        };
+        let (next, estimate) = decide(&situation);
+        tracing::debug!(?next, ?estimate, "after {} rounds", self.history.len());
+        next
+    }
+
+    fn refusal(&self, step: SourceStep, error: &godwit_memory::rounds::DirtyRateTooHigh) -> Failure {
+        let nothing_left = Estimate::of(&self.history, Some(0), &self.costs).freeze;
+        match self.wish.budget {
+            Some(budget) if nothing_left > budget => budget_too_small(step, nothing_left, budget),
+            _ => Failure::from_error(step, error.reason(), error),
+        }
+    }
+
+    async fn round(&mut self, sender: &Sender, status: &mut SourceStatus) -> Result<(), Failure> {
+        let began = Instant::now();
+        let pause = began.saturating_duration_since(self.last_end);
+        self.number += 1;
+        let sent = Sent::default();
+        let mut pages = 0;
+        for container in std::mem::take(&mut self.containers) {
+            let pump = Pump {
+                sender,
+                step: SourceStep::CopyMemory,
+                round: self.number,
+                caps: Some(&self.caps),
+                sent: sent.clone(),
+            };
+            let round = pump.run(container, ContainerMemory::round);
+            tokio::pin!(round);
+            self.progress.begin(self.number, self.costs.memory / PAGE);
+            let (container, found) = loop {
+                tokio::select! {
+                    done = &mut round => break done?,
+                    () = sleep(report::EVERY) => {
+                        self.progress.sent(&sent);
+                        say(status, self.progress.if_due());
+                    }
+                }
+            };
+            pages += found;
+            self.containers.push(container);
+        }
+        let took = began.elapsed();
+        let passed = Passed {
+            pages,
+            bytes: sent.bytes(),
+            pause: if self.history.is_empty() {
+                Duration::ZERO
+            } else {
+                pause
+            },
+            took,
+        };
+        self.history.push(passed);
+        self.last_end = Instant::now();
+        let estimate = Estimate::of(&self.history, None, &self.costs);
+        self.progress.begin(self.number, pages);
+        self.progress.passed(&passed, &estimate);
+        tracing::info!(round = self.number, pages, bytes = passed.bytes, ?took, freeze = ?estimate.freeze, "memory copied");
+        say(status, self.progress.if_due());
+        Ok(())
+    }
+
+    /// What the status says at the end.
+    pub(in crate::source) fn report(&self) -> SourceMemory {
+        self.progress.now()
+    }
+}
+
+/// Whether a pod whose memory is not copied ahead may be frozen: as far as can be told from its size.
+pub(in crate::source) fn budget_of_stop_and_copy(
+    node: &Node,
+    pod: &SourcePod,
+    wish: &MemoryWish,
+) -> Result<(), Failure> {
+    let Some(budget) = wish.budget else { return Ok(()) };
+    let step = SourceStep::TrackMemory;
+    let memory = pod
+        .containers
+        .iter()
+        .map(|container| super::size::resident(&node.host, &container.freezer))
+        .sum();
+    let costs = Costs {
+        fixed: node.freeze_cost.get(),
+        per_gib: PER_GIB,
+        memory,
+        assumed_bandwidth: ASSUMED_BANDWIDTH,
+    };
+    let freeze = Estimate::of(&[], None, &costs).freeze;
+    if freeze > budget {
+        return Err(budget_too_small(step, freeze, budget));
+    }
+    Ok(())
+}
+
+fn budget_too_small(step: SourceStep, freeze: Duration, budget: Duration) -> Failure {
+    Failure::new(
+        step,
+        "FreezeBudgetTooSmall",
+        format!(
+            "the freeze would take about {} ms, whatever is copied ahead; spec.freezeBudget is {} ms: raise it",
+            freeze.as_millis(),
+            budget.as_millis()
+        ),
+    )
+}
+
+fn say(status: &mut SourceStatus, memory: Option<SourceMemory>) {
+    if let Some(memory) = memory {
+        status.say(|report| report.memory = Some(memory));
+    }
+}

@@ -1,0 +1,93 @@
+//! What is left of the memory in the freeze.
+
+use std::path::PathBuf;
+
+use godwit_memory::images::lazy_pages;
+use tokio::task;
+
+use super::{
+    container::{ContainerMemory, MemoryError},
+    copying::Memory,
+    pump::{Pump, Sent},
+};
+use crate::{
+    failure::{AtStep, Failure},
+    peer::Sender,
+    step::SourceStep,
+};
+
+impl Memory {
+    /// Before CRIU begins: finds what is left. Gives how many pages that is.
+    pub(in crate::source) async fn last_look(&mut self) -> Result<u64, Failure> {
+        let step = SourceStep::FinalPages;
+        let mut containers = std::mem::take(&mut self.containers);
+        let looked = task::spawn_blocking(move || {
+            let pages = containers
+                .iter_mut()
+                .map(ContainerMemory::last_look)
+                .sum::<Result<u64, MemoryError>>();
+            (containers, pages)
+        });
+        let (containers, pages) = looked.await.map_err(|_| MemoryError::Thread).at(step)?;
+        self.containers = containers;
+        pages.at(step)
+    }
+
+    /// Beside CRIU: takes the containers apart, each to be sent beside its dump.
+    pub(in crate::source) fn last_rounds(&mut self) -> Vec<LastRound> {
+        let round = self.number + 1;
+        self.number += 2;
+        std::mem::take(&mut self.containers)
+            .into_iter()
+            .map(|container| LastRound { container, round })
+            .collect()
+    }
+}
+
+fn pump(sender: &Sender, round: u32) -> Pump<'_> {
+    Pump {
+        sender,
+        step: SourceStep::FinalPages,
+        round,
+        caps: None,
+        sent: Sent::default(),
+    }
+}
+
+/// One container's last pages.
+pub(in crate::source) struct LastRound {
+    container: ContainerMemory,
+    round: u32,
+}
+
+impl LastRound {
+    /// Beside CRIU's dump: sends what the last look has found.
+    pub(in crate::source) async fn send(self, sender: &Sender) -> Result<Self, Failure> {
+        let Self { container, round } = self;
+        let (container, ()) = pump(sender, round)
+            .run(container, ContainerMemory::last_round)
+            .await?;
+        Ok(Self { container, round })
+    }
+
+    /// After it: sends what CRIU's images in `directory` lack and was never sent; tracking ends.
+    pub(in crate::source) async fn send_missing(
+        self,
+        sender: &Sender,
+        directory: PathBuf,
+    ) -> Result<(), Failure> {
+        let Self { container, round } = self;
+        let name = container.name.clone();
+        let missing = move |container: &mut ContainerMemory, out: &super::pump::Batches| {
+            let lazy = lazy_pages(&directory)?;
+            container.missing(&lazy, out)
+        };
+        let (container, pages) = pump(sender, round + 1).run(container, missing).await?;
+        if pages > 0 {
+            tracing::info!(container = name, pages, "pages that no round had found");
+        }
+        // To end tracking takes about 10 ms for each GiB: not in the freeze.
+        drop(task::spawn_blocking(move || drop(container)));
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! The pod's memory, sent while the pod runs, and what is left of it in the freeze.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `wish` | what the migration asks for |
+//! | `container` | one container: which pages, read, encoded |
+//! | `pump` | from the thread that reads pages to the wire, under the caps |
+//! | `copying` | rounds while the pod runs, until it may be frozen |
+//! | `last` | the rest, in the freeze |
+//! | `size` | how much memory there is |
+//! | `report` | how far it is, for `status.source.memory` |
+
+mod container;
+mod copying;
+mod last;
+mod pump;
+mod report;
+mod size;
+mod wish;
+
+pub use container::MemoryError;
+pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
+pub(super) use last::LastRound;
+pub(super) use wish::MemoryWish;

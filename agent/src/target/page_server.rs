@@ -1,0 +1,206 @@
+//! The process that gives a restored container its memory: started before the restore, needed until everything is filled, and independent of this agent.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use godwit_container::call::{CallError, RuntimeCall, reattach};
+use godwit_memory::serve::{
+    ServeError, {self as files, Config, Done, Failed, Progress, Tuning},
+};
+use godwit_runtime::record::{RecordDir, RecordError};
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+use crate::node::Node;
+
+/// Where CRIU looks for it (`lazy-pages.socket` in its work directory, criu/uffd.c).
+const SOCKET: &str = "lazy-pages.socket";
+/// How long it may take to start.
+const START: Duration = Duration::from_secs(10);
+/// How often its files are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often it is looked at whether a restore has become hopeless.
+const WATCH_EVERY: Duration = Duration::from_millis(50);
+/// The page server bounds its own waits, up to the moment from which it must not be ended any more: what it has not filled would be lost.
+const NEVER: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
+/// Why there is no page server.
+#[derive(Debug, Error)]
+pub(crate) enum PageServerError {
+    /// Its process.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Its files.
+    #[error(transparent)]
+    Files(#[from] ServeError),
+    /// Its directory.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// It says so itself.
+    #[error("the page server of container {container}: {}", failed.message)]
+    Failed {
+        /// The container.
+        container: String,
+        /// Its words.
+        failed: Failed,
+    },
+    /// It does not listen.
+    #[error("the page server of container {0} does not listen")]
+    Silent(String),
+}
+
+impl PageServerError {
+    /// Stable reason.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Call(error) => error.reason(),
+            Self::Files(error) => error.reason(),
+            Self::Record(error) => error.reason(),
+            Self::Failed { .. } => "PageServerFailed",
+            Self::Silent(_) => "PageServerSilent",
+        }
+    }
+}
+
+/// The page server of one container.
+#[derive(Debug)]
+pub(super) struct PageServer {
+    container: String,
+    directory: PathBuf,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// So many bytes are left.
+    Left(u64),
+    /// Everything is where it belongs.
+    All,
+    /// It has ended before that.
+    Lost(u64),
+}
+
+impl PageServer {
+    /// That of the container whose images are in `images`, as the agent sees them, whether it was started or not.
+    pub(super) fn of(container: &str, images: &Path) -> Self {
+        Self {
+            container: container.to_owned(),
+            directory: beside(images, "server"),
+        }
+    }
+
+    /// Starts it, and waits until CRIU may connect. `images` and `on_node` are the same directory as the agent and as programs on the node see it.
+    pub(super) async fn start(
+        &self,
+        node: &Node,
+        images: &Path,
+        on_node: &Path,
+        deadline_ms: u64,
+    ) -> Result<(), PageServerError> {
+        RecordDir::create(&node.layout, &self.directory)?;
+        let config = Config {
+            images: on_node.to_owned(),
+            store: store_dir(on_node),
+            socket: beside(on_node, "work").join(SOCKET),
+            deadline_ms,
+            tuning: Tuning::default(),
+        };
+        files::write(&self.directory, files::CONFIG, &config)?;
+        let argv = [
+            node.layout_on_node.pages_binary(),
+            "serve".into(),
+            beside(on_node, "server"),
+        ];
+        let argv = argv.map(|part| part.to_string_lossy().into_owned());
+        let mut call = RuntimeCall::new(argv.to_vec(), NEVER);
+        call.host = node.host.clone();
+        let running = call.start(&self.call_dir(), &node.launcher).await?;
+        let socket = beside(images, "work").join(SOCKET);
+        let until = Instant::now() + START;
+        while !socket.exists() {
+            self.check()?;
+            if Instant::now() >= until || running.outcome()?.is_some() {
+                return Err(PageServerError::Silent(self.container.clone()));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn call_dir(&self) -> PathBuf {
+        self.directory.join("call")
+    }
+
+    fn check(&self) -> Result<(), PageServerError> {
+        match files::read(&self.directory, files::FAILED)? {
+            Some(failed) => Err(PageServerError::Failed {
+                container: self.container.clone(),
+                failed,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns when the restore has become hopeless.
+    pub(super) async fn failure(&self) -> PageServerError {
+        loop {
+            if let Err(error) = self.check() {
+                return error;
+            }
+            sleep(WATCH_EVERY).await;
+        }
+    }
+
+    /// How far it is; `None` if there is no page server.
+    pub(super) fn filled(&self) -> Result<Option<Filled>, PageServerError> {
+        if !self.directory.exists() {
+            return Ok(None);
+        }
+        if files::read::<Done>(&self.directory, files::DONE)?.is_some() {
+            return Ok(Some(Filled::All));
+        }
+        let progress: Option<Progress> = files::read(&self.directory, files::PROGRESS)?;
+        let left = progress.map_or(0, |progress| progress.bytes_left);
+        let ended = match reattach(&self.call_dir())? {
+            Some(call) => call.outcome()?.is_some(),
+            None => true,
+        };
+        // It may have said so after the first look, and ended before the last one.
+        let all = files::read::<Done>(&self.directory, files::DONE)?.is_some();
+        Ok(Some(match (all, ended) {
+            (true, _) => Filled::All,
+            (false, true) => Filled::Lost(left),
+            (false, false) => Filled::Left(left),
+        }))
+    }
+
+    /// Ends it: what it serves must not run any more.
+    pub(super) async fn end(&self) {
+        match reattach(&self.call_dir()) {
+            Ok(Some(call)) => call.end().await,
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    container = self.container,
+                    error = crate::failure::chain(&error),
+                    "the page server ends by its deadline only"
+                );
+            }
+        }
+    }
+}
+
+/// Where the pages of the container are kept whose images are in `images`.
+pub(super) fn store_dir(images: &Path) -> PathBuf {
+    beside(images, "pages")
+}
+
+/// A directory beside that of the images; no container has a name with a dot.
+fn beside(images: &Path, what: &str) -> PathBuf {
+    let mut name = images.as_os_str().to_owned();
+    name.push(".");
+    name.push(what);
+    name.into()
+}
