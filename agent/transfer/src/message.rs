@@ -274,6 +274,9 @@ pub struct ContainerEntry {
     /// True for the one container whose restore brings the pod's SysV objects along.
     #[prost(bool, tag = "5")]
     pub owns_sysv: bool,
+    /// True if its memory comes in objects of its own, ahead of CRIU's images, which then lack it.
+    #[prost(bool, tag = "6")]
+    pub lazy: bool,
 }
 
 /// An address of the pod, and where it is at home.
@@ -333,13 +336,13 @@ pub struct ObjectStart {
     /// Stream of its data frames: 1, 2, 3… in each session.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    /// 1: CRIU image, 2: base copy of files, 3: changes of files, 4: descriptors.
+    /// 1: CRIU image, 2: base copy of files, 3: changes of files, 4: descriptors, 5: pages of memory.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
     /// Container; empty: the pod's own.
     #[prost(string, tag = "3")]
     pub container: String,
-    /// File name of a CRIU image, empty else.
+    /// File name of a CRIU image, number of the round of pages, empty else.
     #[prost(string, tag = "4")]
     pub name: String,
     /// Bytes expected; no promise.

@@ -50,6 +50,13 @@ pub enum ObjectKind {
         /// Which pass.
         pass: Pass,
     },
+    /// Pages of a container's memory, each chunk one batch as `godwit-memory` writes it.
+    Pages {
+        /// The container.
+        container: String,
+        /// Which round of the copy, from 1.
+        round: u32,
+    },
     /// What the runtime has to know of a container's open descriptors (`descriptors.json`).
     Descriptors {
         /// The container.
@@ -61,7 +68,9 @@ impl ObjectKind {
     /// The container it belongs to, `None` for what is the pod's own.
     pub fn container(&self) -> Option<&str> {
         match self {
-            Self::CriuImage { container, .. } | Self::Descriptors { container } => Some(container),
+            Self::CriuImage { container, .. }
+            | Self::Pages { container, .. }
+            | Self::Descriptors { container } => Some(container),
             Self::FileStream { container, .. } => container.as_deref(),
         }
     }
@@ -101,6 +110,7 @@ impl ObjectSpec {
     }
 
     pub(crate) fn to_wire(&self, id: ObjectId) -> ObjectStart {
+        let round;
         let (kind, container, name) = match &self.kind {
             ObjectKind::CriuImage { container, name } => (1, container.as_str(), name.as_str()),
             ObjectKind::FileStream {
@@ -112,6 +122,13 @@ impl ObjectSpec {
                 pass: Pass::Delta,
             } => (3, container.as_deref().unwrap_or(""), ""),
             ObjectKind::Descriptors { container } => (4, container.as_str(), ""),
+            ObjectKind::Pages {
+                container,
+                round: number,
+            } => {
+                round = number.to_string();
+                (5, container.as_str(), round.as_str())
+            }
         };
         ObjectStart {
             id: id.0,
@@ -149,9 +166,14 @@ impl ObjectSpec {
             2 => stream(Pass::Base)?,
             3 => stream(Pass::Delta)?,
             4 => ObjectKind::Descriptors { container: named()? },
+            5 => ObjectKind::Pages {
+                container: named()?,
+                round: round_of(&start.name).ok_or(ObjectError::Name)?,
+            },
             kind => return Err(ObjectError::Kind(kind)),
         };
-        if !matches!(kind, ObjectKind::CriuImage { .. }) && !start.name.is_empty() {
+        let has_name = matches!(kind, ObjectKind::CriuImage { .. } | ObjectKind::Pages { .. });
+        if !has_name && !start.name.is_empty() {
             return Err(ObjectError::Name);
         }
         if start.mode > 0o777 {
@@ -166,6 +188,12 @@ impl ObjectSpec {
             },
         ))
     }
+}
+
+/// The number of a round, written in just one way.
+fn round_of(name: &str) -> Option<u32> {
+    let round: u32 = name.parse().ok()?;
+    (round > 0 && round.to_string() == name).then_some(round)
 }
 
 /// Why an object cannot be.
@@ -197,6 +225,28 @@ impl ObjectError {
             Self::Name => "ObjectName",
             Self::Container => "ObjectContainer",
             Self::Mode(_) => "ObjectMode",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_keep_their_round() {
+        let spec = ObjectSpec::new(ObjectKind::Pages {
+            container: "redis".to_owned(),
+            round: 17,
+        });
+        let wire = spec.to_wire(ObjectId(3));
+        assert_eq!(ObjectSpec::from_wire(&wire), Ok((ObjectId(3), spec)));
+        for name in ["", "0", "017", "+17", "4294967296", "x"] {
+            let wire = ObjectStart {
+                name: name.to_owned(),
+                ..wire.clone()
+            };
+            assert_eq!(ObjectSpec::from_wire(&wire), Err(ObjectError::Name), "{name}");
         }
     }
 }

@@ -187,6 +187,36 @@ fn objects_have_their_time() {
 }
 
 #[test]
+fn rounds_of_pages_follow_one_another_before_and_in_the_freeze() {
+    let pages = |round| {
+        ObjectSpec::new(ObjectKind::Pages {
+            container: "redis".to_owned(),
+            round,
+        })
+    };
+    let mut pair = Pair::agreed(&["redis"]);
+    pair.object(&pages(1), b"batch").unwrap();
+    let second = begin(&mut pair, &pages(2));
+    let error = pair.source.out.begin_object(&pages(3)).unwrap_err();
+    assert!(error.to_string().contains("round before"), "{error}");
+    let frame = pair.source.out.end_object(second).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+
+    let mut pair = Pair::frozen(&["redis"]);
+    pair.object(&pages(3), b"batch").unwrap();
+    let fourth = begin(&mut pair, &pages(4));
+    let complete = Message::ImagesComplete(container("redis"));
+    assert!(pair.source.out.send(&complete).is_err(), "pages are open");
+    let frame = pair.source.out.end_object(fourth).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+    pair.source_says(&complete).unwrap();
+    assert!(
+        pair.source.out.begin_object(&pages(5)).is_err(),
+        "declared complete"
+    );
+}
+
+#[test]
 fn either_side_may_abort() {
     for source_aborts in [true, false] {
         let mut pair = Pair::frozen(&["redis"]);

@@ -12,6 +12,7 @@ use crate::object::{ObjectKind, ObjectSpec, Pass};
 
 #[derive(Debug, Default)]
 struct Progress {
+    lazy: bool,
     parked: bool,
     images_complete: bool,
     files_complete: bool,
@@ -179,8 +180,14 @@ impl Migrate {
 
     fn manifest(&mut self, manifest: &Manifest) -> Rule {
         need(self.containers.is_empty(), "it has been sent")?;
-        let names = manifest.containers.iter().map(|container| container.name.clone());
-        self.containers = names.map(|name| (name, Progress::default())).collect();
+        let containers = manifest.containers.iter().map(|container| {
+            let progress = Progress {
+                lazy: container.lazy,
+                ..Progress::default()
+            };
+            (container.name.clone(), progress)
+        });
+        self.containers = containers.collect();
         Ok(())
     }
 
@@ -205,6 +212,14 @@ impl Migrate {
             }
             ObjectKind::Descriptors { .. } => {
                 need(!self.has(Step::SpawnReady), "descriptors precede SpawnReady")?;
+            }
+            ObjectKind::Pages { container, .. } => {
+                let lazy = self.containers.get(container).is_some_and(|one| one.lazy);
+                need(lazy, "the manifest does not say that its memory comes apart")?;
+                let open = |other: &ObjectKind| {
+                    matches!(other, ObjectKind::Pages { .. }) && other.container() == kind.container()
+                };
+                need(!self.open.values().any(open), "the round before is still open")?;
             }
         }
         let Some(name) = kind.container() else {

@@ -19,6 +19,7 @@ fn manifest() -> Message {
         runtime: "r".into(),
         image: "i".into(),
         owns_sysv: true,
+        lazy: true,
     };
     Message::Manifest(Manifest {
         source_pod_uid: "s".into(),

@@ -25,6 +25,7 @@ pub fn manifest(names: &[&str]) -> Message {
         runtime: "runc 1.3".to_owned(),
         image: "i".into(),
         owns_sysv: true,
+        lazy: true,
     };
     Message::Manifest(Manifest {
         source_pod_uid: "a-1".to_owned(),
