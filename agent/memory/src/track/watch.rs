@@ -24,7 +24,7 @@ pub enum Look {
 }
 
 /// The state of one process under one method. Dropping it ends the watching and leaves nothing behind.
-pub trait Watch: Send {
+pub trait Watch: Send + Sync {
     /// Looks at the process. `mappings` were read just before. With `frozen` the process cannot run now, and must not be made to.
     fn look(
         &mut self,
