@@ -134,6 +134,7 @@ impl Decoder {
             kind: header.kind,
             stream: header.stream,
             payload,
+            check: header.check,
         }))
     }
 

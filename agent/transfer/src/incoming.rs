@@ -1,10 +1,11 @@
-//! Book-keeping of the objects that the peer sends: bounds, order, length and hash.
+//! Book-keeping of the objects that the peer sends: bounds, order, length and chunks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use thiserror::Error;
 
+use crate::checks::Checks;
+use crate::frame::Frame;
 use crate::limits::Limits;
 use crate::message::ObjectEnd;
 use crate::object::{ObjectId, ObjectKind};
@@ -54,8 +55,8 @@ pub enum ReceiveError {
         said: u64,
     },
     /// The bytes that came are not those that the peer sent.
-    #[error("object {0} was damaged on its way: its hash differs")]
-    Hash(u32),
+    #[error("object {0} was damaged on its way: its chunks are not those that were sent")]
+    Damaged(u32),
 }
 
 impl ReceiveError {
@@ -70,7 +71,7 @@ impl ReceiveError {
             Self::TooLong { .. } => "ObjectTooLong",
             Self::SessionTooLong(_) => "SessionTooLong",
             Self::Length { .. } => "ObjectLength",
-            Self::Hash(_) => "ObjectDamaged",
+            Self::Damaged(_) => "ObjectDamaged",
         }
     }
 }
@@ -79,7 +80,7 @@ pub(crate) struct Incoming {
     limits: Limits,
     last: u32,
     bytes: u64,
-    open: BTreeMap<u32, (blake3::Hasher, u64)>,
+    open: BTreeMap<u32, (Checks, u64)>,
     seen: BTreeSet<ObjectKind>,
 }
 
@@ -109,14 +110,15 @@ impl Incoming {
             return Err(ReceiveError::Duplicate(id.0));
         }
         self.last = id.0;
-        self.open.insert(id.0, (blake3::Hasher::new(), 0));
+        self.open.insert(id.0, (Checks::default(), 0));
         Ok(())
     }
 
-    pub(crate) fn chunk(&mut self, id: u32, chunk: &Bytes) -> Result<ObjectId, ReceiveError> {
-        let (hasher, len) = self.open.get_mut(&id).ok_or(ReceiveError::NotOpen(id))?;
-        *len += chunk.len() as u64;
-        self.bytes += chunk.len() as u64;
+    pub(crate) fn chunk(&mut self, frame: &Frame) -> Result<ObjectId, ReceiveError> {
+        let id = frame.stream;
+        let (checks, len) = self.open.get_mut(&id).ok_or(ReceiveError::NotOpen(id))?;
+        *len += frame.payload.len() as u64;
+        self.bytes += frame.payload.len() as u64;
         if *len > self.limits.object_bytes {
             return Err(ReceiveError::TooLong {
                 id,
@@ -126,13 +128,13 @@ impl Incoming {
         if self.bytes > self.limits.session_bytes {
             return Err(ReceiveError::SessionTooLong(self.limits.session_bytes));
         }
-        hasher.update(chunk);
+        checks.add(frame);
         Ok(ObjectId(id))
     }
 
-    /// The object's length, once length and hash are as the peer says.
+    /// The object's length, once length and chunks are as the peer says.
     pub(crate) fn end(&mut self, end: &ObjectEnd) -> Result<u64, ReceiveError> {
-        let (hasher, len) = self.open.remove(&end.id).ok_or(ReceiveError::NotOpen(end.id))?;
+        let (checks, len) = self.open.remove(&end.id).ok_or(ReceiveError::NotOpen(end.id))?;
         if len != end.len {
             return Err(ReceiveError::Length {
                 id: end.id,
@@ -140,8 +142,8 @@ impl Incoming {
                 said: end.len,
             });
         }
-        if hasher.finalize().as_bytes().as_slice() != end.blake3.as_slice() {
-            return Err(ReceiveError::Hash(end.id));
+        if checks.finish().as_slice() != end.checks.as_slice() {
+            return Err(ReceiveError::Damaged(end.id));
         }
         Ok(len)
     }

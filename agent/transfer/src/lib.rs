@@ -4,6 +4,7 @@
 //! become frames again. Nothing here opens a socket, reads a clock or knows Kubernetes or CRIU, so that every rule of
 //! the protocol can be tested by feeding bytes. `docs/protocol.md` is the protocol in words.
 
+mod checks;
 mod decode;
 mod frame;
 mod incoming;

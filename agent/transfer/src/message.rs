@@ -362,9 +362,9 @@ pub struct ObjectEnd {
     /// Its length in bytes.
     #[prost(uint64, tag = "2")]
     pub len: u64,
-    /// BLAKE3 of its bytes, 32 bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub blake3: Vec<u8>,
+    /// BLAKE3 of the checks of its data frames, 4 bytes each, in their order; 32 bytes.
+    #[prost(bytes = "vec", tag = "4")]
+    pub checks: Vec<u8>,
 }
 
 /// A container that is restored and held.

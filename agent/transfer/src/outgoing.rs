@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::checks::Checks;
+use crate::frame::{Frame, FrameKind};
 use crate::limits::MAX_FRAME_LEN;
 use crate::message::ObjectEnd;
 use crate::object::ObjectId;
@@ -37,7 +39,7 @@ impl SendError {
 #[derive(Default)]
 pub(crate) struct Outgoing {
     last: u32,
-    open: BTreeMap<u32, (blake3::Hasher, u64)>,
+    open: BTreeMap<u32, (Checks, u64)>,
     sent: u64,
 }
 
@@ -49,27 +51,29 @@ impl Outgoing {
 
     pub(crate) fn begin(&mut self, id: ObjectId) {
         self.last = id.0;
-        self.open.insert(id.0, (blake3::Hasher::new(), 0));
+        self.open.insert(id.0, (Checks::default(), 0));
     }
 
-    pub(crate) fn chunk(&mut self, id: ObjectId, chunk: &Bytes) -> Result<(), SendError> {
+    /// The frame of an object's next chunk.
+    pub(crate) fn chunk(&mut self, id: ObjectId, chunk: Bytes) -> Result<Frame, SendError> {
         if chunk.is_empty() || chunk.len() > MAX_FRAME_LEN {
             return Err(SendError::ChunkLength(chunk.len()));
         }
-        let (hasher, len) = self.open.get_mut(&id.0).ok_or(SendError::NotOpen(id.0))?;
-        hasher.update(chunk);
+        let (checks, len) = self.open.get_mut(&id.0).ok_or(SendError::NotOpen(id.0))?;
         *len += chunk.len() as u64;
         self.sent += chunk.len() as u64;
-        Ok(())
+        let frame = Frame::new(FrameKind::Data, id.0, chunk);
+        checks.add(&frame);
+        Ok(frame)
     }
 
     /// What to say at the end; the object stays open until [`Outgoing::end`].
     pub(crate) fn ending(&self, id: ObjectId) -> Result<ObjectEnd, SendError> {
-        let (hasher, len) = self.open.get(&id.0).ok_or(SendError::NotOpen(id.0))?;
+        let (checks, len) = self.open.get(&id.0).ok_or(SendError::NotOpen(id.0))?;
         Ok(ObjectEnd {
             id: id.0,
             len: *len,
-            blake3: hasher.finalize().as_bytes().to_vec(),
+            checks: checks.finish().to_vec(),
         })
     }
 

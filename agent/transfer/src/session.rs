@@ -140,12 +140,7 @@ impl Outbound {
     /// The next bytes of an open object, 1 to [`crate::MAX_FRAME_LEN`]; the payload is shared, not copied.
     pub fn chunk(&mut self, id: ObjectId, data: Bytes) -> Result<Frame, SessionError> {
         self.shared.with(|talk| talk.may_send_chunk())?;
-        self.objects.chunk(id, &data).map_err(SessionError::Sending)?;
-        Ok(Frame {
-            kind: FrameKind::Data,
-            stream: id.0,
-            payload: data,
-        })
+        self.objects.chunk(id, data).map_err(SessionError::Sending)
     }
 
     /// Ends an object.
@@ -164,11 +159,7 @@ impl Outbound {
     fn control(&mut self, message: &Message) -> Result<Frame, SessionError> {
         let payload = validate::encode(message).map_err(SessionError::Message)?;
         self.shared.with(|talk| talk.send(message))?;
-        Ok(Frame {
-            kind: FrameKind::Control,
-            stream: 0,
-            payload: payload.into(),
-        })
+        Ok(Frame::new(FrameKind::Control, 0, payload.into()))
     }
 }
 
@@ -204,10 +195,7 @@ impl Inbound {
                 if !self.shared.with(|talk| talk.heeds_objects())? {
                     return Ok(Event::Ignored);
                 }
-                let id = self
-                    .objects
-                    .chunk(frame.stream, &frame.payload)
-                    .map_err(SessionError::Receiving)?;
+                let id = self.objects.chunk(&frame).map_err(SessionError::Receiving)?;
                 Ok(Event::Chunk {
                     id,
                     data: frame.payload,

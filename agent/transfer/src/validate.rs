@@ -118,7 +118,7 @@ fn check(message: &Message) -> Result<(), MessageError> {
             .map_err(MessageError::Object),
         Message::ObjectEnd(end) => {
             field(end.id != 0, "id")?;
-            field(end.blake3.len() == 32, "blake3")
+            field(end.checks.len() == 32, "checks")
         }
         Message::Parked(name) | Message::ImagesComplete(name) | Message::FilesComplete(name) => {
             field(is_label(&name.container), "container")

@@ -13,17 +13,10 @@ use proptest::prelude::*;
 use support::data;
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
-    let control = prop::collection::vec(any::<u8>(), 1..300).prop_map(|payload| Frame {
-        kind: FrameKind::Control,
-        stream: 0,
-        payload: payload.into(),
-    });
-    let chunk =
-        (1..u32::MAX, prop::collection::vec(any::<u8>(), 1..3000)).prop_map(|(stream, payload)| Frame {
-            kind: FrameKind::Data,
-            stream,
-            payload: payload.into(),
-        });
+    let control = prop::collection::vec(any::<u8>(), 1..300)
+        .prop_map(|payload| Frame::new(FrameKind::Control, 0, payload.into()));
+    let chunk = (1..u32::MAX, prop::collection::vec(any::<u8>(), 1..3000))
+        .prop_map(|(stream, payload)| Frame::new(FrameKind::Data, stream, payload.into()));
     prop::collection::vec(prop_oneof![control, chunk], 0..12)
 }
 
@@ -134,7 +127,7 @@ proptest! {
     #[test]
     fn a_session_takes_any_control_payload(payload in prop::collection::vec(any::<u8>(), 1..400)) {
         let (_, mut inbound) = Session::new(Party::Acceptor, Limits::default()).split();
-        let frame = Frame { kind: FrameKind::Control, stream: 0, payload: payload.into() };
+        let frame = Frame::new(FrameKind::Control, 0, payload.into());
         // No garbage is a Hello: its names, roles and versions are too special for that.
         prop_assert!(inbound.receive(frame).is_err());
     }
@@ -178,10 +171,7 @@ fn bounds_are_judged_by_the_header() {
 #[test]
 fn payloads_are_not_copied() {
     let payload = Bytes::from(vec![3; 100_000]);
-    let frame = Frame {
-        payload: payload.clone(),
-        ..data(1, b"")
-    };
+    let frame = Frame::new(FrameKind::Data, 1, payload.clone());
     assert_eq!(frame.payload.as_ptr(), payload.as_ptr());
     let mut decoder = Decoder::new();
     let buffer = decoder.space(200_000);

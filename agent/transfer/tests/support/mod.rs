@@ -193,9 +193,6 @@ pub fn begin(pair: &mut Pair, spec: &ObjectSpec) -> ObjectId {
 
 /// A frame as it comes off the wire.
 pub fn data(stream: u32, payload: &[u8]) -> Frame {
-    Frame {
-        kind: godwit_transfer::FrameKind::Data,
-        stream,
-        payload: Bytes::copy_from_slice(payload),
-    }
+    let payload = Bytes::copy_from_slice(payload);
+    Frame::new(godwit_transfer::FrameKind::Data, stream, payload)
 }
