@@ -11,5 +11,6 @@ pub mod process;
 pub mod record;
 pub mod relay;
 pub mod rpc;
+pub mod veil;
 pub mod watch;
 pub mod wrapper;

@@ -28,3 +28,5 @@ pub const ENV_HOLD: &str = "GODWIT_HOLD";
 /// Environment: `1` makes the dump or restore a lazy one: see [`crate::record::Record::lazy`] for the restore. A lazy dump has all images but the
 /// content of private anonymous memory, which the pagemaps call lazy; it is dumped by somebody else.
 pub const ENV_LAZY: &str = "GODWIT_LAZY";
+/// The other value of [`ENV_LAZY`]: a lazy dump in which nothing is hidden from CRIU (see [`crate::veil`]): the same result, only slower. For comparison.
+pub const LAZY_UNVEILED: &str = "unveiled";

@@ -49,6 +49,8 @@ pub struct Request {
     pub kind: Kind,
     /// Descriptors by number in the *asking* process, which CRIU opens through `/proc/PID/fd` of the process that made the socket.
     pub descriptors: Vec<i32>,
+    /// The one of them that is the directory of the images.
+    pub images: Option<i32>,
     /// The first process of the container to dump.
     pub pid: Option<i32>,
     /// Whether memory is to be dumped or restored lazily.
@@ -88,6 +90,7 @@ pub fn request(bytes: &[u8]) -> Result<Request, RpcError> {
     Ok(Request {
         kind: Kind::from_number(wire.kind),
         descriptors: descriptors.into_iter().flatten().filter(|fd| *fd >= 0).collect(),
+        images: opts.images_dir_fd.filter(|fd| *fd >= 0),
         pid: opts.pid,
         lazy_pages: opts.lazy_pages.unwrap_or_default(),
     })
@@ -226,6 +229,7 @@ mod tests {
             Request {
                 kind: Kind::Restore,
                 descriptors: vec![7],
+                images: Some(7),
                 pid: None,
                 lazy_pages: false
             }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use crate::cgroup::CgroupError;
 use crate::record::{Failed, RecordError};
 use crate::rpc::RpcError;
+use crate::veil::VeilError;
 use crate::watch::WatchError;
 
 /// Why the relay gives up. Whatever it is, no restored task is left that could run.
@@ -48,6 +49,9 @@ pub enum RelayError {
     /// The gate cannot be watched.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// Hidden memory cannot be found again.
+    #[error(transparent)]
+    Veil(#[from] VeilError),
     /// A message cannot be read.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -99,6 +103,7 @@ impl RelayError {
             Self::Cgroup(error) => error.reason(),
             Self::Record(error) => error.reason(),
             Self::Watch(error) => error.reason(),
+            Self::Veil(error) => error.reason(),
             Self::Rpc(error) => error.reason(),
             Self::Aborted(_) => "Aborted",
             Self::GateDeadline => "GateDeadline",

@@ -12,10 +12,11 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{getpid, getppid};
 
 use super::session::{Orders, Session};
-use super::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, ENV_LAZY, RelayError, lazy};
+use super::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, ENV_LAZY, LAZY_UNVEILED, RelayError, lazy};
 use crate::packet::{self, Packet};
 use crate::process::{self, Process, Side};
 use crate::record::{CONFIG, RELAY_FAILED, RecordDir, unix_ms};
+use crate::veil;
 
 /// How long to wait at the gate if nobody says otherwise.
 const DEFAULT_WAIT_MS: u64 = 120_000;
@@ -53,9 +54,22 @@ fn worker_socket(arguments: &[OsString]) -> Option<i32> {
     }
 }
 
+/// Whether the environment says `1`.
+fn asked(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| value == "1")
+}
+
+/// Whether a lazy dump or restore is wanted.
+fn lazy_asked() -> bool {
+    asked(ENV_LAZY) || env::var_os(ENV_LAZY).is_some_and(|value| value == LAZY_UNVEILED)
+}
+
 /// Makes the relay and puts its socket in the place of runc's. Returns in the launcher only, with the configuration that CRIU is to have if
 /// it is not the one of all our calls.
 fn beside(number: i32, gate: &Path) -> Result<Option<PathBuf>, RelayError> {
+    let lazy_dump = lazy_asked() && !asked(ENV_HOLD);
+    // Before the split: the relay lays the veil in CRIU's mount namespace. Without one nothing is hidden.
+    let veiled = lazy_dump && asked(ENV_LAZY) && veil::private_mounts().is_ok();
     let failed = |action| move |source| RelayError::System { action, source };
     let pair = || {
         socketpair(
@@ -88,7 +102,7 @@ fn beside(number: i32, gate: &Path) -> Result<Option<PathBuf>, RelayError> {
         }
         Side::Sibling => {
             drop(ours);
-            let done = relay(number, &theirs, criu, gate);
+            let done = relay(number, &theirs, criu, gate, lazy_dump, veiled);
             if let Err(error) = &done {
                 report(gate, error);
             }
@@ -98,7 +112,14 @@ fn beside(number: i32, gate: &Path) -> Result<Option<PathBuf>, RelayError> {
 }
 
 /// The relay's life.
-fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<(), RelayError> {
+fn relay(
+    number: i32,
+    launcher: &OwnedFd,
+    criu: Process,
+    gate: &Path,
+    lazy_dump: bool,
+    veiled: bool,
+) -> Result<(), RelayError> {
     let failed = |action| move |source| RelayError::System { action, source };
     // The socket for CRIU must be made here: CRIU opens runc's directories through /proc/PID/fd of whoever made its socket.
     let (ours, theirs) = socketpair(
@@ -109,12 +130,10 @@ fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<
     )
     .map_err(failed("make a socket"))?;
     let high = |fd| process::raise(fd, OWN_DESCRIPTORS).map_err(failed("move a descriptor"));
-    let asked = |name| env::var_os(name).is_some_and(|value| value == "1");
-    let (hold, lazy) = (asked(ENV_HOLD), asked(ENV_LAZY));
     let mut descriptors = vec![theirs];
     let mut pages = None;
-    // What is held is a restore, and lazy pages come to it by another way.
-    if lazy && !hold {
+    // To a restore lazy pages come by another way.
+    if lazy_dump {
         let (our_end, crius) = lazy::ended_page_server()?;
         descriptors.push(crius);
         pages = Some(high(our_end)?);
@@ -154,8 +173,9 @@ fn relay(number: i32, launcher: &OwnedFd, criu: Process, gate: &Path) -> Result<
         getppid().as_raw(),
         gate.to_path_buf(),
         Orders {
-            hold,
-            lazy,
+            hold: asked(ENV_HOLD),
+            lazy: lazy_asked(),
+            veiled,
             pages,
             deadline_ms: deadline_ms.unwrap_or_else(|| unix_ms().saturating_add(DEFAULT_WAIT_MS)),
         },
@@ -189,6 +209,7 @@ fn become_criu(
     };
     if let Some(config) = config {
         command.env(ENV_CONFIG, config);
+        command.env(veil::FAULT.0, veil::FAULT.1);
     }
     Err(exec(&program, command.args(arguments).exec()))
 }

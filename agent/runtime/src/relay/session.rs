@@ -20,6 +20,7 @@ use crate::packet::{self, Packet};
 use crate::process::{self, Process};
 use crate::record::{self, HELD, IMAGES, RecordDir, STAGES, Stage, Waiting, unix_ms, unix_us};
 use crate::rpc::{self, Kind};
+use crate::veil::{self, Hiding, VeilError};
 use crate::watch::Watch;
 
 /// How long CRIU may take to give up a dump in good order.
@@ -44,6 +45,7 @@ pub(super) struct Session {
     mirrored: Vec<OwnedFd>,
     stages: Vec<Stage>,
     task: Task,
+    hiding: Option<Hiding>,
     init_pid: Option<i32>,
     /// runc has nothing more to say.
     runc_quiet: bool,
@@ -56,6 +58,8 @@ pub(super) struct Orders {
     pub(super) hold: bool,
     /// Lazy memory is left to others.
     pub(super) lazy: bool,
+    /// This process and CRIU have mounts of their own, so that lazy memory can be hidden from CRIU.
+    pub(super) veiled: bool,
     /// Our end of CRIU's page server, at a lazy dump: only kept.
     #[allow(dead_code, reason = "CRIU answers into it")]
     pub(super) pages: Option<OwnedFd>,
@@ -108,6 +112,7 @@ impl Session {
             mirrored: Vec::new(),
             stages,
             task: Task::Other,
+            hiding: None,
             init_pid: None,
             runc_quiet: false,
         })
@@ -131,8 +136,15 @@ impl Session {
                 PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.criu.as_fd(), PollFlags::POLLIN),
             ];
-            if !self.runc_quiet {
-                polled.push(PollFd::new(self.runc.as_fd(), PollFlags::POLLIN));
+            // Indices 2 and 3; a quiet runc's place is taken by CRIU, which does no harm.
+            let runc = if self.runc_quiet {
+                self.criu.as_fd()
+            } else {
+                self.runc.as_fd()
+            };
+            polled.push(PollFd::new(runc, PollFlags::POLLIN));
+            if let Some(events) = self.hiding.as_ref().and_then(Hiding::events) {
+                polled.push(PollFd::new(events, PollFlags::POLLIN));
             }
             match poll(&mut polled, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -149,8 +161,10 @@ impl Session {
                     .and_then(PollFd::revents)
                     .is_some_and(|events| !events.is_empty())
             };
-            let (from_criu, ended, from_runc) = (ready(0), ready(1), ready(2));
-            if from_criu {
+            let (from_criu, ended, from_runc, seen) = (ready(0), ready(1), ready(2), ready(3));
+            if seen && let Some(hiding) = &mut self.hiding {
+                hiding.seen(self.criu.pid());
+            } else if from_criu {
                 match receive(&self.socket)? {
                     Some(answer) => self.answer(&answer)?,
                     None => return self.criu_gone(),
@@ -176,6 +190,7 @@ impl Session {
                 let freezer = request.pid.and_then(|pid| Freezer::of(pid).ok());
                 self.task = Task::Dump { freezer };
                 self.gate(Kind::Dump)?;
+                self.hide(request.images);
             }
             Kind::Restore => {
                 self.stage("request");
@@ -184,6 +199,7 @@ impl Session {
                 self.stage("moved");
                 self.task = Task::Restore { held, frozen: false };
                 self.gate(Kind::Restore)?;
+                self.unhide(request.images)?;
             }
             Kind::PreDump | Kind::Notify | Kind::Other(_) => {}
         }
@@ -191,6 +207,40 @@ impl Session {
             packet.bytes = rpc::with_lazy_pages(&packet.bytes)?;
         }
         send(&self.socket, &packet)
+    }
+
+    /// Hides lazy memory from CRIU, if the container is frozen. Without it the dump is only slower.
+    fn hide(&mut self, images: Option<i32>) {
+        let (
+            true,
+            Some(images),
+            Task::Dump {
+                freezer: Some(freezer),
+            },
+        ) = (self.orders.veiled, images, &self.task)
+        else {
+            return;
+        };
+        let images = PathBuf::from(format!("/proc/self/fd/{images}"));
+        if freezer.is_frozen().is_ok_and(|frozen| frozen)
+            && let Ok(pids) = freezer.pids()
+        {
+            self.hiding = Hiding::of(&pids, &self.gate, &images).ok();
+            self.stage("veil");
+        }
+    }
+
+    /// Before a restore: the images must say what was hidden from CRIU.
+    fn unhide(&self, images: Option<i32>) -> Result<(), RelayError> {
+        let Some(images) = images else { return Ok(()) };
+        let images = PathBuf::from(format!("/proc/self/fd/{images}"));
+        if self.orders.lazy {
+            veil::merge(&images)?;
+        } else if !veil::hidden(&images)?.is_empty() {
+            let path = std::fs::read_link(&images).unwrap_or(images);
+            return Err(VeilError::OnlyLazily { path }.into());
+        }
+        Ok(())
     }
 
     /// Waits at the gate; if it stays closed runc gets a refusal.
