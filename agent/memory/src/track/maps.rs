@@ -143,8 +143,9 @@ nonsense
 
     #[test]
     fn private_anonymous_mappings_are_lazy() {
-        let kinds: Vec<Kind> = parse(TEXT).iter().map(|mapping| mapping.kind).collect();
         use Kind::{Lazy, Other, Vdso};
+
+        let kinds: Vec<Kind> = parse(TEXT).iter().map(|mapping| mapping.kind).collect();
         assert_eq!(
             kinds,
             [

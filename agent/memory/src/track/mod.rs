@@ -40,9 +40,10 @@ use crate::range::{PAGE, PageRange};
 /// How often watching a process that keeps beginning other programs is begun anew within one round.
 const ATTEMPTS: u32 = 3;
 
-/// When a process ends, its main thread may be the first to go: this often, and at this distance, such a process is looked at again.
-const ENDING: u32 = 10;
-const ENDING_STEP: Duration = Duration::from_millis(20);
+/// When a process ends, its main thread may be the first to go; and the helper of an agent that was killed may still trace it. This
+/// often, and at this distance, such a process is looked at again before it is refused.
+const WAITS: u32 = 10;
+const WAIT: Duration = Duration::from_millis(20);
 
 /// How writes are noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -170,13 +171,16 @@ impl Tracker {
 
     fn look(&mut self, pid: i32, frozen: bool) -> Result<Option<(ProcessRound, Duration)>, TrackError> {
         let read = |what| TrackError::read(pid, what);
-        for attempt in 1.. {
+        let mut attempt = 1;
+        let mut waits = 0;
+        loop {
             let Some(process) = Process::read(pid).map_err(read("its state"))? else {
                 return Ok(None);
             };
             if process.zombie {
-                if process.threads > 1 && attempt < ENDING {
-                    std::thread::sleep(ENDING_STEP);
+                if process.threads > 1 && waits < WAITS {
+                    waits += 1;
+                    std::thread::sleep(WAIT);
                     continue;
                 }
                 return match process.threads {
@@ -200,8 +204,21 @@ impl Tracker {
             if !self.watched.contains_key(&pid) && self.shares(pid)? {
                 return Ok(None);
             }
-            if !frozen && !self.watched.contains_key(&pid) && !self.begin(&process, &mappings)? {
-                return Ok(None);
+            if !frozen && !self.watched.contains_key(&pid) {
+                if process.tracer != 0 && self.method != Method::None && waits < WAITS {
+                    waits += 1;
+                    std::thread::sleep(WAIT);
+                    continue;
+                }
+                match self.begin(&process, &mappings) {
+                    Ok(()) => {}
+                    // It ended meanwhile, or began another program: the next look tells.
+                    Err(_) if attempt < ATTEMPTS && has_changed(&process) => {
+                        attempt += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             let Some(pagemap) = Pagemap::open(pid).map_err(read("its page map"))? else {
                 return Ok(None);
@@ -223,10 +240,10 @@ impl Tracker {
                 }
                 Look::Replaced => {
                     self.watched.remove(&pid);
+                    attempt += 1;
                 }
             }
         }
-        Ok(None)
     }
 
     /// Whether a process that is not watched uses the memory of one that is.
@@ -241,24 +258,30 @@ impl Tracker {
         Ok(false)
     }
 
-    /// Begins to watch a process; `false` if it has ended.
-    fn begin(&mut self, process: &Process, mappings: &[maps::Mapping]) -> Result<bool, TrackError> {
+    /// Begins to watch a process.
+    fn begin(&mut self, process: &Process, mappings: &[maps::Mapping]) -> Result<(), TrackError> {
         let pid = process.pid;
         if process.tracer != 0 && self.method != Method::None {
             let tracer = process.tracer;
             return Err(TrackError::AlreadyTraced { pid, tracer });
         }
         let watch: Box<dyn Watch> = match self.method {
-            Method::WriteProtect => match WriteProtect::begin(process, mappings)? {
-                Some(watch) => Box::new(watch),
-                None => return Ok(false),
-            },
+            Method::WriteProtect => Box::new(WriteProtect::begin(process, mappings)?),
             Method::SoftDirty => Box::new(SoftDirty::new()),
             Method::None => Box::new(Untracked),
         };
         let started = process.started;
         self.watched.insert(pid, Watched { started, watch });
-        Ok(true)
+        Ok(())
+    }
+}
+
+/// Whether a process is not what it was: it has ended, or is about to.
+fn has_changed(before: &Process) -> bool {
+    match Process::read(before.pid) {
+        Ok(Some(now)) => now.zombie || !now.memory || now.started != before.started,
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 

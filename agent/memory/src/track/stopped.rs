@@ -67,7 +67,7 @@ impl Stopped {
             // SAFETY: the status is a live integer.
             let result = unsafe { libc::waitpid(tid, &raw mut status, libc::WNOHANG | libc::__WALL) };
             match Errno::result(result) {
-                Ok(0) => {}
+                Ok(0) | Err(Errno::EINTR) => {}
                 Ok(_) if libc::WIFSTOPPED(status) => {
                     let signal = if status >> 16 == 0 {
                         libc::WSTOPSIG(status)
@@ -81,7 +81,6 @@ impl Stopped {
                     self.threads.remove(&tid);
                     return Ok(false);
                 }
-                Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
             if Instant::now() >= end {

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::cut::{Unknown, cut, merge};
 use super::error::TrackError;
-use super::inject::{self, InjectError};
+use super::inject;
 use super::maps::{self, Kind, Mapping};
 use super::process::Process;
 use super::scan::{Pagemap, Wanted};
@@ -32,18 +32,14 @@ pub struct WriteProtect {
 }
 
 impl WriteProtect {
-    /// Begins. `None` if the process has ended.
-    pub fn begin(process: &Process, mappings: &[Mapping]) -> Result<Option<Self>, TrackError> {
+    /// Begins.
+    pub fn begin(process: &Process, mappings: &[Mapping]) -> Result<Self, TrackError> {
         let pid = process.pid;
-        match inject::userfaultfd(pid, mappings, process.filtered) {
-            Ok((fd, stopped)) => Ok(Some(Self {
-                userfaultfd: Userfaultfd::begin(fd)
-                    .map_err(|errno| TrackError::NoWriteProtection(errno.into()))?,
-                stopped,
-            })),
-            Err(InjectError::Gone) => Ok(None),
-            Err(source) => Err(TrackError::Injection { pid, source }),
-        }
+        let (fd, stopped) = inject::userfaultfd(pid, mappings, process.filtered)
+            .map_err(|source| TrackError::Injection { pid, source })?;
+        let userfaultfd =
+            Userfaultfd::begin(fd).map_err(|errno| TrackError::NoWriteProtection(errno.into()))?;
+        Ok(Self { userfaultfd, stopped })
     }
 
     /// Registers the mappings of a span; one by one if the span as a whole is refused (something unsuitable was mapped into a hole of it

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use godwit_memory::track::{Method, Tracker, probe, probed};
 
-use crate::target::{Copy, Target};
+use crate::target::{Copy, Target, until};
 
 #[test]
 fn the_copy_is_the_memory() {
@@ -37,7 +37,7 @@ fn the_copy_is_the_memory() {
     // And it can go on.
     target.signal(libc::SIGCONT);
     let before = target.ask("work");
-    target.until("it works", || {
+    until("it works", || {
         std::thread::sleep(Duration::from_millis(10));
         true
     });
@@ -92,7 +92,7 @@ fn killing_the_tracker_at_any_moment_harms_nobody() {
         tracker.wait().unwrap();
     }
     assert_eq!(target.answer(), 0, "wrong sums");
-    target.until("all tracking ends", || {
+    until("all tracking ends", || {
         !target.flags().iter().any(|flags| flags.contains(" uw"))
     });
     assert_eq!(target.descriptors(), before);

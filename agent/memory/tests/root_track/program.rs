@@ -77,10 +77,8 @@ fn command(name: &str, numbers: &[u64]) -> i64 {
             let start = map(0, bytes(0) + 2 * PAGE, libc::PROT_NONE, ANON, -1) + PAGE as u64;
             map(start, bytes(0), RW, ANON | libc::MAP_FIXED, -1)
         }
-        "remap_same" => {
-            unsafe { libc::munmap(number(0) as *mut _, bytes(1)) };
-            map(number(0), bytes(1), RW, ANON | libc::MAP_FIXED, -1)
-        }
+        // The kernel unmaps the old one first; in two steps of ours another thread could get between them.
+        "remap_same" => map(number(0), bytes(1), RW, ANON | libc::MAP_FIXED, -1),
         "unmap" => unsafe { libc::munmap(number(0) as *mut _, bytes(1)) as u64 },
         "fill" => {
             fill(number(0), number(1), number(2) as u8);
@@ -159,16 +157,11 @@ fn command(name: &str, numbers: &[u64]) -> i64 {
             command("fork", numbers).cast_unsigned()
         }
         // A child that shares this memory for so many milliseconds and then ends.
-        "vfork" => match unsafe { libc::vfork() } {
-            0 => {
-                let pause = libc::timespec {
-                    tv_sec: 0,
-                    tv_nsec: (number(0) * 1_000_000) as i64,
-                };
-                unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
-                unsafe { libc::_exit(0) }
-            }
-            pid => unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) as u64 },
+        "vfork" => unsafe {
+            let stack = map(0, 16 * PAGE, RW, ANON, -1) + 16 * PAGE as u64;
+            let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+            let pid = libc::clone(sleep_and_end, stack as *mut _, flags, number(0) as *mut _);
+            libc::waitpid(pid, std::ptr::null_mut(), 0) as u64
         },
         "kill_child" => unsafe {
             libc::kill(number(0) as i32, libc::SIGKILL);
@@ -242,7 +235,7 @@ fn command(name: &str, numbers: &[u64]) -> i64 {
         }
         "poll" => {
             return timed(number(0), |_| unsafe {
-                libc::poll(std::ptr::null_mut(), 0, number(0) as i32) as i64
+                i64::from(libc::poll(std::ptr::null_mut(), 0, number(0) as i32))
             });
         }
         "ppoll" => {
@@ -255,7 +248,19 @@ fn command(name: &str, numbers: &[u64]) -> i64 {
             let fd = unsafe { libc::epoll_create1(0) };
             let mut event = libc::epoll_event { events: 0, u64: 0 };
             return timed(number(0), |_| unsafe {
-                libc::epoll_wait(fd, &raw mut event, 1, number(0) as i32) as i64
+                i64::from(libc::epoll_wait(fd, &raw mut event, 1, number(0) as i32))
+            });
+        }
+        // Waits for a signal that does not come: EAGAIN, told as 0.
+        "sigwait" => {
+            let set = 1_u64 << (libc::SIGUSR2 - 1);
+            return timed(number(0), |time| {
+                let result = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, 0, time, 8) };
+                if result == -1 && errno() == i64::from(libc::EAGAIN) {
+                    0
+                } else {
+                    result
+                }
             });
         }
         // A futex wait ends with ETIMEDOUT: told as 0.
@@ -287,6 +292,17 @@ fn command(name: &str, numbers: &[u64]) -> i64 {
         other => panic!("no such command: {other}"),
     };
     answer.cast_signed()
+}
+
+/// The life of a child on borrowed memory.
+extern "C" fn sleep_and_end(milliseconds: *mut libc::c_void) -> i32 {
+    let milliseconds = milliseconds as i64;
+    let pause = libc::timespec {
+        tv_sec: milliseconds / 1000,
+        tv_nsec: milliseconds % 1000 * 1_000_000,
+    };
+    unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
+    unsafe { libc::_exit(0) }
 }
 
 fn timed(limit: u64, mut call: impl FnMut(*const libc::timespec) -> i64) -> i64 {
@@ -380,7 +396,7 @@ fn scribble(numbers: &[u64]) -> i64 {
                 sequence += 1;
                 unsafe { (page as *mut u64).write_volatile(sequence) };
                 WORK.fetch_add(1, Ordering::Relaxed);
-                if sequence % 5_000 == 0 {
+                if sequence.is_multiple_of(5_000) {
                     let dropped = start + (state >> 20) % pages * PAGE as u64;
                     unsafe { libc::madvise(dropped as *mut _, PAGE, libc::MADV_DONTNEED) };
                     fill(moving, 64, sequence as u8);
@@ -388,12 +404,12 @@ fn scribble(numbers: &[u64]) -> i64 {
                     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
                     let old = moving as *mut libc::c_void;
                     moving = unsafe { libc::mremap(old, 64 * PAGE, 64 * PAGE, flags, other) } as u64;
-                    if sequence % 20_000 == 0 {
+                    if sequence.is_multiple_of(20_000) {
                         command("remap_same", &[moving, 64]);
                         fill(moving, 7, 3);
                     }
                 }
-                if sequence % 64 == 0 {
+                if sequence.is_multiple_of(64) {
                     std::thread::yield_now();
                 }
             }

@@ -67,7 +67,7 @@ impl Target {
     /// Stops the whole process and waits until it has.
     pub fn stop(&self) {
         self.signal(libc::SIGSTOP);
-        self.until("it stops", || self.state() == 'T');
+        until("it stops", || self.state() == 'T');
     }
 
     pub fn state(&self) -> char {
@@ -76,12 +76,8 @@ impl Target {
 
     /// The main thread sleeps in a system call.
     pub fn asleep(&self) {
-        self.until("it sleeps", || self.state() == 'S');
+        until("it sleeps", || self.state() == 'S');
         std::thread::sleep(Duration::from_millis(30));
-    }
-
-    pub fn until(&self, what: &str, condition: impl FnMut() -> bool) {
-        until(what, condition);
     }
 
     pub fn descriptors(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ fn track(target: &Target) -> Tracker {
 #[test]
 fn interrupted_calls_wait_their_full_time() {
     let mut target = Target::start();
-    for call in ["nanosleep", "poll", "futex", "ppoll", "epoll"] {
+    for call in ["nanosleep", "poll", "futex", "ppoll", "epoll", "sigwait"] {
         target.tell(&format!("{call} 700"));
         target.asleep();
         for _ in 0..3 {
@@ -49,7 +49,7 @@ fn pending_signals_arrive_and_end_the_calls_they_end() {
         for _ in 0..150 {
             let before = target.ask("signals");
             target.tell("pause");
-            target.until("it sleeps", || target.state() == 'S');
+            until("it sleeps", || target.state() == 'S');
             let pid = target.pid;
             let sender = std::thread::spawn(move || {
                 let spin = std::time::Instant::now();
@@ -256,7 +256,7 @@ fn a_child_on_borrowed_memory_takes_no_pages_away() {
 fn a_process_that_waits_for_a_borrower_is_tracked_when_it_is_back() {
     let mut target = Target::start();
     target.tell("vfork 300");
-    std::thread::sleep(Duration::from_millis(50));
+    until("it waits", || target.state() == 'D');
     // Its main thread cannot be stopped before the child is done.
     let mut tracker = track(&target);
     target.answer();
@@ -274,7 +274,7 @@ fn threads_are_tracked_too() {
     let mut tracker = track(&target);
     let before = target.ask("work");
     target.ask(&format!("scribble {start} 1000 3 5"));
-    target.until("every page was written", || {
+    until("every page was written", || {
         pages_in(&round(&mut tracker, target.pid), start, 1000).len() == 1000 || {
             std::thread::sleep(Duration::from_millis(100));
             false
@@ -310,13 +310,14 @@ fn a_process_may_end_at_any_time() {
 #[test]
 fn a_process_under_a_debugger_is_refused() {
     let target = Target::start();
+    let own = unsafe { libc::gettid() };
     assert_eq!(unsafe { libc::ptrace(libc::PTRACE_SEIZE, target.pid, 0, 0) }, 0);
     let error = Tracker::new(Method::WriteProtect)
         .round(&[target.pid], false)
         .unwrap_err();
     assert_eq!(error.reason(), "AlreadyTraced");
     assert!(matches!(error, TrackError::AlreadyTraced { pid, tracer }
-        if pid == target.pid && tracer == std::process::id().cast_signed()));
+        if pid == target.pid && tracer == own));
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn stopping_during_the_injection_stops() {
         });
         drop(track(&target));
         stopper.join().unwrap();
-        target.until("it stops", || target.state() == 'T');
+        until("it stops", || target.state() == 'T');
         target.signal(libc::SIGCONT);
         target.ask("pid");
     }
@@ -371,8 +372,8 @@ fn a_program_without_its_main_thread_is_refused() {
 #[test]
 fn a_process_that_cannot_be_stopped_is_refused_and_lives() {
     let mut target = Target::start();
-    target.tell("vfork 4000");
-    std::thread::sleep(Duration::from_millis(50));
+    target.tell("vfork 5000");
+    until("it waits", || target.state() == 'D');
     let error = Tracker::new(Method::WriteProtect)
         .round(&[target.pid], false)
         .unwrap_err();

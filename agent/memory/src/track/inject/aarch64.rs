@@ -23,6 +23,10 @@ const BRANCH_TYPE: u64 = 0xc00;
 /// `__NR_restart_syscall` of the generic table.
 const RESTART_SYSCALL: u64 = 128;
 
+/// Calls that end with `EINTR` for any interruption, even one without a signal, and can simply be made again: `epoll_pwait`,
+/// `epoll_pwait2`, semop, semtimedop, `rt_sigtimedwait`, `io_getevents`, `io_pgetevents`.
+const WITHOUT_RESTART: [u64; 7] = [22, 441, 193, 192, 137, 4, 292];
+
 /// Calls which the kernel interrupts with `ERESTART_RESTARTBLOCK`: futex, nanosleep, `clock_nanosleep`.
 const WITH_RESTART_BLOCK: [u64; 3] = [98, 101, 115];
 
@@ -77,17 +81,23 @@ impl Registers {
     }
 
     /// What has to be put back so that an interrupted call goes on. `blocked` is the call in which the task was seen before it was
-    /// interrupted: if it is still at that very call and the call keeps its remaining time in the kernel, that time goes on.
+    /// interrupted: if it is still at that very call and the call keeps its remaining time in the kernel, that time goes on; if the
+    /// call ended only because of the interruption, it is made again.
     #[must_use]
-    pub fn to_resume(&self, blocked: Option<Blocked>) -> Self {
-        let mut registers = *self;
-        if let Some(call) = blocked
-            && WITH_RESTART_BLOCK.contains(&call.number)
-            && self.x[8] == call.number
-            && self.pc.wrapping_add(4) == call.position
-            && self.sp == call.stack
-        {
+    pub fn to_resume(self, blocked: Option<Blocked>) -> Self {
+        let mut registers = self;
+        let Some(call) = blocked.filter(|call| self.x[8] == call.number && self.sp == call.stack) else {
+            return registers;
+        };
+        if self.pc.wrapping_add(4) == call.position && WITH_RESTART_BLOCK.contains(&call.number) {
             registers.x[8] = RESTART_SYSCALL;
+        }
+        if self.pc == call.position
+            && self.result() == -i64::from(libc::EINTR)
+            && WITHOUT_RESTART.contains(&call.number)
+        {
+            registers.pc = self.pc.wrapping_sub(4);
+            registers.x[0] = call.argument;
         }
         registers
     }
@@ -110,6 +120,7 @@ mod tests {
             registers,
             Blocked {
                 number,
+                argument: 11,
                 position: 0x1004,
                 stack: 0x7fff_0000,
             },
@@ -158,6 +169,23 @@ mod tests {
             ..blocked
         };
         assert_eq!(registers.to_resume(Some(other)), registers);
+    }
+
+    #[test]
+    fn calls_that_ended_for_nothing_are_made_again() {
+        for number in WITHOUT_RESTART {
+            let (mut registers, blocked) = asleep(number);
+            registers.pc = 0x1004;
+            registers.x[0] = (-4_i64).cast_unsigned();
+            let resumed = registers.to_resume(Some(blocked));
+            assert_eq!((resumed.pc, resumed.x[0], resumed.x[8]), (0x1000, 11, number));
+            registers.x[0] = 1;
+            assert_eq!(registers.to_resume(Some(blocked)), registers, "it had a result");
+        }
+        let (mut read, blocked) = asleep(63);
+        read.pc = 0x1004;
+        read.x[0] = (-4_i64).cast_unsigned();
+        assert_eq!(read.to_resume(Some(blocked)), read, "not one of them");
     }
 
     #[test]

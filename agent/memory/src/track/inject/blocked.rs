@@ -5,6 +5,8 @@
 pub struct Blocked {
     /// The call's number.
     pub number: u64,
+    /// Its first argument.
+    pub argument: u64,
     /// The address behind the instruction of the call.
     pub position: u64,
     /// The stack pointer.
@@ -16,11 +18,15 @@ impl Blocked {
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
         let number = words.next()?.parse().ok()?;
-        let mut words = words.skip(6);
         let mut address = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+        let argument = address()?;
+        for _ in 1..6 {
+            address()?;
+        }
         let stack = address()?;
         Some(Self {
             number,
+            argument,
             position: address()?,
             stack,
         })
@@ -33,11 +39,12 @@ mod tests {
 
     #[test]
     fn reads_a_sleeping_task() {
-        let line = "230 0x0 0x0 0x7ffd1 0x7ffd2 0x0 0x0 0x7ffd0 0x7f5ec\n";
+        let line = "230 0x9 0x0 0x7ffd1 0x7ffd2 0x0 0x0 0x7ffd0 0x7f5ec\n";
         assert_eq!(
             Blocked::parse(line),
             Some(Blocked {
                 number: 230,
+                argument: 9,
                 position: 0x7_f5ec,
                 stack: 0x7_ffd0
             })

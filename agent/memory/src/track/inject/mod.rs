@@ -5,6 +5,10 @@
 //! descriptor is copied with `pidfd_getfd`.
 
 #[cfg(any(test, target_arch = "aarch64"))]
+#[cfg_attr(
+    not(target_arch = "aarch64"),
+    allow(dead_code, reason = "elsewhere only its decisions are tested")
+)]
 mod aarch64;
 mod blocked;
 mod error;
@@ -13,6 +17,10 @@ mod rseq;
 mod sequence;
 mod tracee;
 #[cfg(any(test, target_arch = "x86_64"))]
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "elsewhere only its decisions are tested")
+)]
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]

@@ -63,10 +63,7 @@ enum Failed {
 }
 
 fn at(step: i32) -> impl Fn(Errno) -> Failed {
-    move |error| match error {
-        Errno::ESRCH => Failed::Gone,
-        error => Failed::Step(step, error),
-    }
+    move |error| Failed::Step(step, error)
 }
 
 /// Does the job. Gives the verdict and for how many nanoseconds the thread was stopped.

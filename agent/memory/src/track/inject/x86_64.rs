@@ -1,8 +1,9 @@
 //! Registers of a stopped task on x86-64.
 //!
-//! No decision about restarting system calls is made here: the registers go back unchanged while the task is inside the kernel's own
-//! signal handling, so the kernel restarts an interrupted call, or ends it with `EINTR`, by its own rules
-//! (`arch_do_signal_or_restart`, arch/x86/kernel/signal.c, looks at them after that stop).
+//! Restarting system calls is left to the kernel: the registers go back while the task is inside the kernel's own signal handling, so the
+//! kernel restarts an interrupted call, or ends it with `EINTR`, by its own rules (`arch_do_signal_or_restart`,
+//! arch/x86/kernel/signal.c, looks at them after that stop). Only calls that do not know restarting get its mark here
+//! ([`Registers::to_resume`]).
 
 use super::blocked::Blocked;
 
@@ -15,7 +16,15 @@ pub const ALIGNMENT: usize = 1;
 /// Selector of 64-bit user code (`__USER_CS`); 32-bit code has another.
 const CODE_SEGMENT: u64 = 0x33;
 
-/// `user_regs_struct` of x86-64 (arch/x86/include/asm/user_64.h), as `PTRACE_GETREGSET` gives it for `NT_PRSTATUS`.
+/// Calls that end with `EINTR` for any interruption, even one without a signal, and can simply be made again (signal(7), "Interruption of
+/// system calls and library functions by stop signals"): semop, `rt_sigtimedwait`, `io_getevents`, `semtimedop`, `epoll_wait`, `epoll_pwait`, `io_pgetevents`,
+/// `epoll_pwait2`. Servers spend their lives in `epoll_wait`; a time limit of such a call begins anew.
+const WITHOUT_RESTART: [u64; 8] = [65, 128, 208, 220, 232, 281, 333, 441];
+
+/// `ERESTARTNOHAND`: made again, or `EINTR` if a signal is handled.
+const RESTART_WITHOUT_HANDLER: i64 = -514;
+
+/// `user_regs_struct` of this architecture (`arch/x86/include/asm/user_64.h`), as `PTRACE_GETREGSET` gives it for `NT_PRSTATUS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Registers {
@@ -79,10 +88,15 @@ impl Registers {
         }
     }
 
-    /// What has to be put back so that an interrupted call goes on: the registers as they were.
+    /// What has to be put back so that an interrupted call goes on: the registers as they were, or with the mark of a call to be made
+    /// again if it ended only because of the interruption. (On this architecture the registers say all that is needed.)
     #[must_use]
-    pub fn to_resume(&self, _blocked: Option<Blocked>) -> Self {
-        *self
+    pub fn to_resume(self, _blocked: Option<Blocked>) -> Self {
+        let mut registers = self;
+        if self.result() == -i64::from(libc::EINTR) && WITHOUT_RESTART.contains(&self.orig_rax) {
+            registers.rax = RESTART_WITHOUT_HANDLER.cast_unsigned();
+        }
+        registers
     }
 }
 
@@ -129,6 +143,33 @@ mod tests {
             assert_eq!(before.to_resume(None), before);
             assert_eq!(before.result(), error);
         }
+    }
+
+    #[test]
+    fn calls_that_ended_for_nothing_are_marked_to_be_made_again() {
+        let ended = |number: u64, result: i64| Registers {
+            orig_rax: number,
+            rax: result.cast_unsigned(),
+            ..interrupted()
+        };
+        for number in WITHOUT_RESTART {
+            assert_eq!(ended(number, -4).to_resume(None), ended(number, -514));
+            assert_eq!(
+                ended(number, 1).to_resume(None),
+                ended(number, 1),
+                "it had a result"
+            );
+        }
+        assert_eq!(
+            ended(0, -4).to_resume(None),
+            ended(0, -4),
+            "read is not one of them"
+        );
+        assert_eq!(
+            ended(u64::MAX, -4).to_resume(None),
+            ended(u64::MAX, -4),
+            "in no call"
+        );
     }
 
     #[test]
