@@ -76,6 +76,22 @@ impl Connection {
         Ok(line.trim().to_owned())
     }
 
+    /// Requests in one go, whose answers are so many lines.
+    pub fn pipeline(&mut self, requests: &[u8], answers: u64) -> Result<()> {
+        self.reader.get_mut().write_all(requests)?;
+        let mut line = String::new();
+        for _ in 0..answers {
+            line.clear();
+            if self.reader.read_line(&mut line)? == 0 {
+                bail!("Redis closed the connection");
+            }
+            if line.starts_with('-') {
+                bail!("Redis answers `{}`", line.trim());
+            }
+        }
+        Ok(())
+    }
+
     /// Fills the server with `mebibytes` values of one MiB, all different.
     pub fn fill(&mut self, mebibytes: u32) -> Result<()> {
         for number in 0..mebibytes {

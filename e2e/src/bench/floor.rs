@@ -59,6 +59,12 @@ pub struct Floor<'a> {
 impl<'a> Floor<'a> {
     /// Starts Redis with `mebibytes` of data; `config` is the OCI configuration of a container of a Redis pod of `node`, which must live as long.
     pub fn start(node: Node<'a>, config: Value, mebibytes: u32) -> Result<Self> {
+        Self::of_image(node, config, redis::IMAGE, mebibytes)
+    }
+
+    /// The same with another image, whose program answers on port 6379 as Redis does; `mebibytes` is 0 if it cannot be
+    /// filled from outside.
+    pub fn of_image(node: Node<'a>, config: Value, image: &str, mebibytes: u32) -> Result<Self> {
         ensure!(
             node.path(CRIU).join("criu").exists(),
             "no {CRIU}/criu on {}: Godwit's agent is not installed (`cargo e2e install`)",
@@ -71,16 +77,15 @@ impl<'a> Floor<'a> {
             client: None,
         };
         floor.clear();
-        floor.begin(mebibytes)?;
+        floor.begin(image, mebibytes)?;
         Ok(floor)
     }
 
-    fn begin(&mut self, mebibytes: u32) -> Result<()> {
+    fn begin(&mut self, image: &str, mebibytes: u32) -> Result<()> {
         let roots: Vec<String> = (0..2).map(|side| format!("{ROOT}/rootfs{side}")).collect();
         for rootfs in &roots {
             self.sh(&format!(
-                "mkdir -p {rootfs} && ctr --namespace k8s.io images mount --rw {} {rootfs}",
-                redis::IMAGE
+                "mkdir -p {rootfs} && ctr --namespace k8s.io images mount --rw {image} {rootfs}"
             ))?;
         }
         self.sh(&format!("ip address add {CLIENT}/32 dev lo"))?;
@@ -98,7 +103,8 @@ impl<'a> Floor<'a> {
         Ok(())
     }
 
-    fn connect(&self) -> Result<Connection> {
+    /// A further connection to it, which lives on as the first one does.
+    pub fn connect(&self) -> Result<Connection> {
         let address = SocketAddr::from((SERVER, 6379));
         let mut tries = 0;
         let stream = loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt as _;
-use godwit_crds::{FreezeTimings, PodMigration};
+use godwit_crds::{FreezeTimings, PodMigration, PodMigrationStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::watcher;
@@ -20,13 +20,17 @@ use crate::{Cluster, Node};
 
 const NAMESPACE: &str = "default";
 /// How long a pod may take to start, or a migration from end to end.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// One migration; microseconds.
 #[derive(Debug, Clone)]
 pub struct MovedRun {
     /// The client's largest time between two answers.
     pub gap_us: u64,
+    /// When it ended, in microseconds since 1970.
+    pub gap_end_us: u64,
+    /// When the `PodMigration` was created, likewise.
+    pub began_us: u64,
     /// Parts of the freeze, by their names in the status.
     pub parts: Vec<(&'static str, u64)>,
     /// The freeze, as the source's agent measured it.
@@ -37,9 +41,11 @@ pub struct MovedRun {
     pub whole_us: u64,
     /// When what happened inside, as far as the relay and CRIU have left word of it.
     pub traced: Traced,
+    /// All that the migration says of itself.
+    pub status: PodMigrationStatus,
 }
 
-/// A Redis pod that can be moved again and again.
+/// A pod that can be moved again and again.
 pub struct Moved<'a> {
     cluster: &'a Cluster,
     runtime: &'a Runtime,
@@ -51,16 +57,27 @@ pub struct Moved<'a> {
 
 /// Makes a Redis pod on a node and waits until it is ready; gives it as it is then.
 pub fn redis_pod(runtime: &Runtime, api: &kube::Client, name: &str, node: &str) -> Result<Pod> {
+    let container = json!({
+        "name": "redis", "image": redis::IMAGE, "imagePullPolicy": "Never",
+        "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "4Gi"}},
+    });
+    pod(runtime, api, name, node, &container)
+}
+
+/// Makes a pod with one container on a node and waits until it is ready; gives it as it is then.
+pub fn pod(
+    runtime: &Runtime,
+    api: &kube::Client,
+    name: &str,
+    node: &str,
+    container: &serde_json::Value,
+) -> Result<Pod> {
     let pods: Api<Pod> = Api::namespaced(api.clone(), NAMESPACE);
     let pod: Pod = serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": {"app": "godwit-bench"}},
         "spec": {
-            "nodeName": node, "terminationGracePeriodSeconds": 1,
-            "containers": [{
-                "name": "redis", "image": redis::IMAGE, "imagePullPolicy": "Never",
-                "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "4Gi"}},
-            }],
+            "nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [container],
         },
     }))?;
     runtime.block_on(async {
@@ -107,30 +124,50 @@ impl<'a> Moved<'a> {
         mebibytes: u32,
     ) -> Result<Self> {
         let pod = redis_pod(runtime, api, "godwit-bench", at)?;
-        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-        let address: Ipv4Addr = address.context("a ready pod without address")?.parse()?;
-        let address = SocketAddr::from((address, 6379));
-        let stream = from.in_network(|| connect(address))?;
-        let mut connection = Connection::new(stream)?;
+        let mut connection = connection(&pod, from)?;
         connection.fill(mebibytes)?;
-        let client = Client::start(connection);
-        Ok(Self {
+        Ok(Self::of(cluster, runtime, api, (&pod, at), connection))
+    }
+
+    /// A pod of the caller's on the node `at`, with a connection to it that is used from now on.
+    pub fn of(
+        cluster: &'a Cluster,
+        runtime: &'a Runtime,
+        api: &kube::Client,
+        (pod, at): (&Pod, &str),
+        connection: Connection,
+    ) -> Self {
+        Self {
             cluster,
             runtime,
             api: api.clone(),
             pod: pod.name_any(),
             at: at.to_owned(),
-            client,
-        })
+            client: Client::start(connection),
+        }
+    }
+
+    /// Where it is now.
+    pub fn at(&self) -> &str {
+        &self.at
     }
 
     /// Moves it to the node `to`.
     pub fn run(&mut self, to: &str) -> Result<MovedRun> {
+        self.run_with(to, &json!({}))
+    }
+
+    /// The same with further fields of the migration's spec.
+    pub fn run_with(&mut self, to: &str, further: &serde_json::Value) -> Result<MovedRun> {
         let migrations: Api<PodMigration> = Api::namespaced(self.api.clone(), NAMESPACE);
+        let mut spec = json!({"podName": self.pod, "target": {"nodeName": to}});
+        if let (Some(spec), Some(further)) = (spec.as_object_mut(), further.as_object()) {
+            spec.extend(further.clone());
+        }
         let migration: PodMigration = serde_json::from_value(json!({
             "apiVersion": "godwit.dev/v1alpha1", "kind": "PodMigration",
             "metadata": {"generateName": "godwit-bench-", "labels": {"app": "godwit-bench"}},
-            "spec": {"podName": self.pod, "target": {"nodeName": to}},
+            "spec": spec,
         }))?;
         let trace = Trace::begin([self.cluster.node(&self.at)?, self.cluster.node(to)?])?;
         self.client.begin();
@@ -167,13 +204,24 @@ impl<'a> Moved<'a> {
         to.clone_into(&mut self.at);
         Ok(MovedRun {
             gap_us: seen.gap_us,
+            gap_end_us: seen.gap_end_us,
+            began_us: began,
             parts: parts(&freeze)?,
             freeze_us: duration_us(&freeze.total)?,
             bytes: status.source.as_ref().map_or(0, |source| source.bytes_sent),
             whole_us,
             traced: trace.end(&uids),
+            status,
         })
     }
+}
+
+/// A connection from `from` to port 6379 of a pod.
+pub fn connection(pod: &Pod, from: Node<'_>) -> Result<Connection> {
+    let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+    let address: Ipv4Addr = address.context("a ready pod without address")?.parse()?;
+    let address = SocketAddr::from((address, 6379));
+    Connection::new(from.in_network(|| connect(address))?)
 }
 
 /// A pod without a probe is ready before its program listens.

@@ -2,12 +2,27 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
+use godwit_e2e::bench::memory::{self, Pattern, Program, Way};
 use godwit_e2e::bench::{self, Settings};
 
 /// Measure the client's gap and the freeze beside the floor (runc and CRIU by hand), as a Markdown table
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Bench {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    freeze: Freeze,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Memory(Memory),
+}
+
+#[derive(Debug, Args)]
+struct Freeze {
     /// How many runs of each kind
     #[arg(long, default_value_t = 20)]
     runs: u32,
@@ -22,8 +37,50 @@ pub(super) struct Bench {
     keep: Option<PathBuf>,
 }
 
+/// Measure how the freeze depends on memory and on how fast it changes, beside runc by hand and Podman
+#[derive(Debug, Args)]
+struct Memory {
+    /// Memory, in MiB
+    #[arg(long, value_delimiter = ',', default_value = "64,1024,4096")]
+    sizes: Vec<u32>,
+    /// Memory written in a second, in MB
+    #[arg(long, value_delimiter = ',', default_value = "0,50,200")]
+    rates: Vec<u32>,
+    /// Which pages are written
+    #[arg(long, value_delimiter = ',', default_value = "uniform")]
+    patterns: Vec<Pattern>,
+    /// What is moved
+    #[arg(long, value_delimiter = ',', default_value = "redis,pagewriter")]
+    programs: Vec<Program>,
+    /// Which ways are measured; podman alone needs no cluster
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "pre-copy,stop-and-copy,floor,podman"
+    )]
+    ways: Vec<Way>,
+    /// Leave Podman out
+    #[arg(long)]
+    skip_podman: bool,
+    /// How many runs of each way
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// Write memory-benchmark.md and memory-benchmark.svg into this folder, too
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+}
+
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
+        match self.what {
+            Some(What::Memory(memory)) => memory.run(),
+            None => self.freeze.run(),
+        }
+    }
+}
+
+impl Freeze {
+    fn run(self) -> Result<ExitCode> {
         let settings = Settings {
             runs: self.runs,
             mebibytes: self.size,
@@ -37,6 +94,27 @@ impl Bench {
             settings.mebibytes,
             table.markdown()
         );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Memory {
+    fn run(self) -> Result<ExitCode> {
+        let mut ways = self.ways;
+        if self.skip_podman {
+            ways.retain(|way| *way != Way::Podman);
+        }
+        let settings = memory::Settings {
+            sizes: self.sizes,
+            rates: self.rates,
+            patterns: self.patterns,
+            programs: self.programs,
+            runs: self.runs,
+            ways,
+            write: self.write,
+        };
+        let report = memory::run(&settings)?;
+        println!("{}", report.markdown());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -33,14 +33,19 @@ const PACKAGES: &[&str] = &[
 
 /// The root of the tree; it must not be written to. Takes a minute the first time.
 pub fn ensure() -> Result<PathBuf> {
-    let packages = PACKAGES.join(",");
+    tree("debian", PACKAGES)
+}
+
+/// The root of a tree called `name` with these packages.
+pub(super) fn tree(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let packages = packages.join(",");
     let inputs = [
         SUITE.as_bytes(),
         packages.as_bytes(),
         std::env::consts::ARCH.as_bytes(),
         b"1",
     ];
-    let entry = cache::ensure("debian", &inputs, |dir| {
+    let entry = cache::ensure(name, &inputs, |dir| {
         let root = dir.join("root");
         command::logged(
             command::contained("debootstrap")

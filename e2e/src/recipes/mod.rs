@@ -6,3 +6,4 @@ pub mod helm;
 pub mod host;
 pub mod hyperkube;
 pub mod mirror;
+pub mod podman;

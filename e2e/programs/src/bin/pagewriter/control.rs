@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ struct Control {
     /// One `verify` at a time.
     turn: Mutex<()>,
     stop: AtomicBool,
+    count: AtomicU64,
 }
 
 /// Answers until `stop` comes; true if nothing was ever damaged.
@@ -38,6 +39,7 @@ pub(crate) fn serve(
         throughput: Throughput::watch(board),
         turn: Mutex::new(()),
         stop: AtomicBool::new(false),
+        count: AtomicU64::new(0),
     });
     let listener = TcpListener::bind(("0.0.0.0", settings.port))?;
     println!("answering on port {}", listener.local_addr()?.port());
@@ -70,6 +72,7 @@ impl Control {
                 "verify" | "stop" => self.verify(),
                 "stats" => self.stats(),
                 "gap" => self.gaps(),
+                "INCR counter" => format!(":{}", self.count.fetch_add(1, Ordering::SeqCst) + 1),
                 _ => "?".to_owned(),
             };
             output.write_all(format!("{text}\n").as_bytes())?;

@@ -20,6 +20,7 @@
 //! - `stats`: JSON: what was written, damages, rounds of the churn, and the throughput of the last minute in windows.
 //! - `gap`: JSON: for each writer the largest time between two of its writes since the last `gap`: a freeze, as it is
 //!   seen from inside.
+//! - `INCR counter`: `:1`, `:2`, …, as Redis would: one client can watch either.
 //! - `stop`: `verify`, then all ends; the exit code is 3 if anything was ever damaged.
 
 #![allow(
