@@ -25,7 +25,7 @@ pub const GO: &str = "go";
 pub const ABORT: &str = "abort";
 /// Empty: every image of the dump is complete, from the relay. CRIU still holds the tasks: only [`STAGES`] with `done` last says that they
 /// are frozen and the dump has succeeded.
-pub const IMAGES: &str = "images";
+pub const IMAGES: &str = "images-complete";
 /// CRIU's configuration of a lazy dump, made by the relay for its own CRIU.
 pub const CONFIG: &str = "lazy-criu.conf";
 /// [`Held`]: the restored container is frozen before its first instruction, from the relay.

@@ -75,6 +75,8 @@ enum Task {
     Dump {
         /// The container's freezer.
         freezer: Option<Freezer>,
+        /// The container was frozen when the gate was opened.
+        frozen: bool,
     },
     Restore {
         held: Held,
@@ -188,8 +190,18 @@ impl Session {
             Kind::Dump => {
                 // Without a freezer CRIU can only be ended, not stopped first.
                 let freezer = request.pid.and_then(|pid| Freezer::of(pid).ok());
-                self.task = Task::Dump { freezer };
+                self.task = Task::Dump {
+                    freezer,
+                    frozen: false,
+                };
                 self.gate(Kind::Dump)?;
+                if let Task::Dump {
+                    freezer: Some(freezer),
+                    frozen,
+                } = &mut self.task
+                {
+                    *frozen = freezer.is_frozen().is_ok_and(|frozen| frozen);
+                }
                 self.hide(request.images);
             }
             Kind::Restore => {
@@ -216,15 +228,14 @@ impl Session {
             Some(images),
             Task::Dump {
                 freezer: Some(freezer),
+                frozen: true,
             },
         ) = (self.orders.veiled, images, &self.task)
         else {
             return;
         };
         let images = PathBuf::from(format!("/proc/self/fd/{images}"));
-        if freezer.is_frozen().is_ok_and(|frozen| frozen)
-            && let Ok(pids) = freezer.pids()
-        {
+        if let Ok(pids) = freezer.pids() {
             self.hiding = Hiding::of(&pids, &self.gate, &images).ok();
             self.stage("veil");
         }
@@ -254,7 +265,7 @@ impl Session {
         self.tell_guard = Some(tell);
         self.stage("waiting");
         let freezer = match &self.task {
-            Task::Dump { freezer } => freezer.as_ref(),
+            Task::Dump { freezer, .. } => freezer.as_ref(),
             Task::Restore { held, .. } => Some(held.freezer()),
             Task::Other | Task::Done => None,
         };
@@ -350,6 +361,8 @@ impl Session {
                 self.task = Task::Done;
                 return Ok(());
             }
+            // CRIU has put everything back; why it failed stands in its log.
+            (Kind::Dump, _) => self.task = Task::Done,
             _ => {}
         }
         match packet::send(&self.runc, packet) {
@@ -393,7 +406,16 @@ impl Session {
         self.write_stages();
         match &self.task {
             Task::Restore { .. } => Err(RelayError::CriuGone),
-            Task::Dump { .. } | Task::Other | Task::Done => Ok(()),
+            Task::Dump {
+                freezer: Some(freezer),
+                frozen: true,
+            } => {
+                // CRIU had thawed them and held them by ptrace: killed, it has let them run.
+                freezer.freeze(Duration::from_secs(1))?;
+                Err(RelayError::CriuGone)
+            }
+            Task::Dump { .. } => Err(RelayError::CriuGone),
+            Task::Other | Task::Done => Ok(()),
         }
     }
 
@@ -418,7 +440,7 @@ impl Session {
                 self.kill_criu()?;
                 held.end()?;
             }
-            Task::Dump { freezer } => {
+            Task::Dump { freezer, .. } => {
                 if let Some(freezer) = freezer {
                     // A container that was not frozen before is thawed by whoever asked for the dump.
                     freezer.freeze(Duration::from_secs(1))?;
