@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::Cluster;
 
 /// How often it is looked at.
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(100);
 const PROGRAMS: [&str; 2] = ["godwit-agent", "godwit-pages"];
 
 /// Being looked at.

@@ -31,7 +31,7 @@ pub use report::Report;
 pub use ways::{Figures, Way};
 
 use super::moved;
-use crate::Cluster;
+use crate::{Cluster, install};
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -92,6 +92,8 @@ pub fn run(settings: &Settings) -> Result<Report> {
                 cluster.nodes().count() >= 3,
                 "three nodes are needed: two for the pod, one for the client"
             );
+            // Nodes have those of the time of their start.
+            install::test_images(cluster)?;
             let api = runtime.block_on(cluster.client())?;
             moved::clear(&runtime, &api)?;
             Some(api)
