@@ -15,6 +15,8 @@
 
 #[path = "root_track/copies.rs"]
 mod copies;
+#[path = "root_track/frozen.rs"]
+mod frozen;
 #[path = "root_track/pages.rs"]
 mod pages;
 #[path = "root_track/program.rs"]
