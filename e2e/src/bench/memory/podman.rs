@@ -58,6 +58,10 @@ pub(super) fn measure(cell: Cell, runs: u32, report: &mut Report) -> Result<()> 
     podman.begin(cell, &archive)?;
     for _ in 0..runs {
         let figures = podman.run()?;
+        if cell.program == Program::Pagewriter {
+            let answer = podman.connect()?.ask("verify")?;
+            ensure!(answer.starts_with("ok "), "the memory is damaged: {answer}");
+        }
         eprintln!(
             "    {}: {}",
             Way::Podman.name(),
