@@ -5,8 +5,15 @@
 //! that has just been registered count as written. What is populated and yet not registered afterwards is reported in whole, so a page
 //! is either tracked or reported, whatever happens in between.
 //!
-//! A `fork`ed child inherits no tracking; it is a process of its own here. Write-protection costs the process about 0.55 µs at the first
-//! write to each page after a round.
+//! A `fork`ed child inherits no tracking; it is a process of its own here.
+//!
+//! Figures of `examples/track_speed.rs` for 1 GiB (two cores that four times as many tasks wanted, unoptimised build): a thread stopped
+//! once for 0.13 to 0.21 ms; a round over a clean process 1.2 to 6 ms, with one page in a hundred written 1.7 to 7 ms, with all written
+//! 21 to 58 ms, in a frozen process 1.5 ms; ending 75 ms. The process pays at the first write to each page after a round: 0.55 µs on an
+//! idle machine, 3 to 4 µs there.
+//!
+//! One gap is known. Between the two injected calls, about 0.1 ms, the descriptor is in the process's table; should another of its
+//! threads fork just then, the child keeps a copy until its `exec` or end, and tracking ends only with that.
 
 use std::io;
 use std::time::Duration;
