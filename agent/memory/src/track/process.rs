@@ -9,7 +9,10 @@ use super::maps::{self, Mapping};
 
 /// The parts of `/proc/PID/status` and `/proc/PID/stat` that matter here (proc(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Process {
     /// Its PID here.
     pub pid: i32,
