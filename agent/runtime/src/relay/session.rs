@@ -218,7 +218,14 @@ impl Session {
         if self.orders.lazy && matches!(request.kind, Kind::Dump | Kind::Restore) {
             packet.bytes = rpc::with_lazy_pages(&packet.bytes)?;
         }
-        send(&self.socket, &packet)
+        match packet::send(&self.socket, &packet) {
+            Ok(()) => Ok(()),
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Err(RelayError::CriuGone),
+            Err(source) => Err(RelayError::System {
+                action: "send to CRIU",
+                source,
+            }),
+        }
     }
 
     /// Hides lazy memory from CRIU, if the container is frozen. Without it the dump is only slower.
@@ -405,7 +412,6 @@ impl Session {
     fn criu_gone(&mut self) -> Result<(), RelayError> {
         self.write_stages();
         match &self.task {
-            Task::Restore { .. } => Err(RelayError::CriuGone),
             Task::Dump {
                 freezer: Some(freezer),
                 frozen: true,
@@ -414,7 +420,7 @@ impl Session {
                 freezer.freeze(Duration::from_secs(1))?;
                 Err(RelayError::CriuGone)
             }
-            Task::Dump { .. } => Err(RelayError::CriuGone),
+            Task::Dump { .. } | Task::Restore { .. } => Err(RelayError::CriuGone),
             Task::Other | Task::Done => Ok(()),
         }
     }

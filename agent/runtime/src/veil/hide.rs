@@ -13,6 +13,7 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::mappings::{self, Mappings};
 use super::{HIDDEN, PAGE, Span, VeilError, list, pagemap};
+use crate::process;
 
 /// Bytes of an entry of a pagemap.
 const ENTRY: u64 = 8;
@@ -35,7 +36,7 @@ pub fn private_mounts() -> Result<(), VeilError> {
 /// The veils of a frozen container.
 ///
 /// A kernel that knows guard pages has CRIU ask each process for them first, by an ioctl that only a real pagemap answers. So there a
-/// veil is laid when CRIU has closed that pagemap once; it has other things to do, tens of milliseconds long, before it opens it again.
+/// veil is laid when CRIU has closed that pagemap once. Before it opens it again it gets its code into the task, which takes some 5 ms.
 #[derive(Debug)]
 pub struct Hiding {
     watch: Option<Fanotify>,
@@ -63,8 +64,8 @@ impl Hiding {
             veils: Vec::new(),
         };
         for pid in pids {
-            let process = PathBuf::from(format!("/proc/{pid}"));
-            if let Some(veil) = Veil::new(*pid, &process, covers, images)? {
+            let place = PathBuf::from(format!("/proc/{pid}"));
+            if let Some(veil) = Veil::new(*pid, &place, covers, images)? {
                 hiding.veils.push(veil);
             }
         }
@@ -87,6 +88,8 @@ impl Hiding {
                 .map_err(VeilError::system("watch a pagemap"))?;
         }
         hiding.watch = Some(watch);
+        // From here on it matters to be in time.
+        process::hurry();
         Ok(hiding)
     }
 
