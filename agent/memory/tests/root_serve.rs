@@ -55,7 +55,10 @@ const CASES: [Case; 17] = [
     ("events during the fill", events_during_the_fill),
     ("workers killed during touches and events", workers_killed),
     ("workers killed during the fill", workers_killed_filling),
-    ("an event is on its way when the worker is killed", event_on_its_way),
+    (
+        "an event is on its way when the worker is killed",
+        event_on_its_way,
+    ),
     ("the holder is killed", holder_killed),
     ("a process ends during the fill", process_ends),
     ("a frozen process is filled", frozen),
@@ -94,7 +97,9 @@ fn touches_alone() {
     one.say("verify");
     two.ask("verify");
     one.hear();
-    let progress = wait("its touches", || server.progress().filter(|progress| progress.faults > 0));
+    let progress = wait("its touches", || {
+        server.progress().filter(|progress| progress.faults > 0)
+    });
     assert!(progress.zero_faults > 0);
     // Nothing ends while pages are due that nobody has touched …
     assert!(progress.spaces == 2 && lives(server.holder()));
@@ -241,7 +246,10 @@ fn workers_killed_filling() {
         );
         app.hear();
         let done = server.done();
-        assert!(killed >= 3 && done.progress.workers > 3, "{killed} workers killed");
+        assert!(
+            killed >= 3 && done.progress.workers > 3,
+            "{killed} workers killed"
+        );
         app.ask("verify");
         app.ask("reap");
         assert_eq!(stage.stored(), 0);
@@ -262,7 +270,10 @@ fn event_on_its_way() {
         app.hear();
         app.ask("verify");
         app.ask("reap");
-        assert_ne!(wait("a worker", || server.progress().filter(|p| p.worker != worker)).worker, 0);
+        assert_ne!(
+            wait("a worker", || server.progress().filter(|p| p.worker != worker)).worker,
+            0
+        );
         app.kill();
         server.done();
     }
@@ -319,14 +330,21 @@ impl Frozen {
 
     fn set(&self, frozen: bool) {
         std::fs::write(self.0.join(self.1), self.2[usize::from(frozen)]).unwrap();
-        let state = self.0.join(if self.1 == "freezer.state" { self.1 } else { "cgroup.events" });
+        let state = self.0.join(if self.1 == "freezer.state" {
+            self.1
+        } else {
+            "cgroup.events"
+        });
         let wanted = if self.1 == "freezer.state" {
             self.2[usize::from(frozen)].to_owned()
         } else {
             format!("frozen {}", self.2[usize::from(frozen)])
         };
         wait("the freezer", || {
-            std::fs::read_to_string(&state).unwrap().contains(&wanted).then_some(())
+            std::fs::read_to_string(&state)
+                .unwrap()
+                .contains(&wanted)
+                .then_some(())
         });
     }
 }

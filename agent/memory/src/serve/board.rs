@@ -141,7 +141,9 @@ impl Board {
     /// A slot that is not used. Two threads that ask may get the same.
     pub(super) fn free_slot(&'static self) -> Option<&'static Slot> {
         let high = self.high.load(Ordering::SeqCst);
-        let old = self.known().find(|slot| slot.state.load(Ordering::SeqCst) == state::FREE);
+        let old = self
+            .known()
+            .find(|slot| slot.state.load(Ordering::SeqCst) == state::FREE);
         old.or_else(|| {
             let new = self.slots.get(usize::try_from(high).ok()?)?;
             self.high.store(high + 1, Ordering::SeqCst);
@@ -153,12 +155,15 @@ impl Board {
     pub(super) fn has_room(&'static self) -> bool {
         let high = self.high.load(Ordering::SeqCst);
         usize::try_from(high).is_ok_and(|high| high < MAX_SPACES)
-            || self.known().any(|slot| slot.state.load(Ordering::SeqCst) == state::FREE)
+            || self
+                .known()
+                .any(|slot| slot.state.load(Ordering::SeqCst) == state::FREE)
     }
 
     /// The slots that are in use.
     pub(super) fn used(&'static self) -> impl Iterator<Item = &'static Slot> {
-        self.known().filter(|slot| slot.state.load(Ordering::SeqCst) != state::FREE)
+        self.known()
+            .filter(|slot| slot.state.load(Ordering::SeqCst) != state::FREE)
     }
 
     fn known(&'static self) -> impl Iterator<Item = &'static Slot> {

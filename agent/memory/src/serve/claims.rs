@@ -96,7 +96,10 @@ mod tests {
         let a = claims.claim(&ranges, 4 * PAGE, now).unwrap();
         let b = claims.claim(&ranges, 4 * PAGE, now).unwrap();
         let c = claims.claim(&ranges, 4 * PAGE, now).unwrap();
-        assert_eq!([a, b, c].map(|chunk| pages(Some(chunk)).unwrap()), [(3, 4), (4, 8), (8, 9)]);
+        assert_eq!(
+            [a, b, c].map(|chunk| pages(Some(chunk)).unwrap()),
+            [(3, 4), (4, 8), (8, 9)]
+        );
         claims.done(b);
         claims.later(a, a.0, now);
         assert_eq!(claims.floor(&ranges), 3 * PAGE);

@@ -25,11 +25,15 @@ const BREATH: Duration = Duration::from_millis(2);
 /// No more touched pages wait for what is behind them; older ones are left to the background.
 const MOST_AHEAD: usize = 16;
 
+/// An application that waits should not wait for other programs, too (nice(2)).
+const NICE: i32 = -10;
+
 /// Runs until the worker ends.
 pub(super) fn run(worker: &Worker) {
+    super::fill::be_nice(NICE);
     let mut window = Window::default();
     let mut events = [EpollEvent::empty()];
-    let timeout = EpollTimeout::from(100_u8);
+    let timeout = EpollTimeout::from(20_u8);
     while !worker.ended.load(Ordering::Relaxed) {
         if !matches!(worker.epoll.wait(&mut events, timeout), Ok(1)) {
             continue;

@@ -53,6 +53,8 @@ pub struct Tuning {
     pub fault_threads: usize,
     /// Threads that fill; none turns filling off.
     pub fill_threads: usize,
+    /// Niceness of those (nice(2)).
+    pub fill_nice: i32,
 }
 
 impl Default for Tuning {
@@ -65,6 +67,7 @@ impl Default for Tuning {
             zero_ahead: 2 * 1024 * 1024,
             fault_threads: 2,
             fill_threads: (cores / 2).clamp(1, 4),
+            fill_nice: 0,
         }
     }
 }

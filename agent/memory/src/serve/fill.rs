@@ -17,16 +17,10 @@ const SOON: Duration = Duration::from_micros(500);
 const LATER: Duration = Duration::from_millis(20);
 /// Without anything to do.
 const IDLE: Duration = Duration::from_millis(5);
-/// How much less important filling is than the application (nice(2)).
-const NICE: i32 = 10;
 
 /// Runs until the worker ends.
 pub(super) fn run(worker: &Worker) {
-    // SAFETY: plain system calls. Linux counts niceness by thread; a failure leaves it as it is.
-    unsafe {
-        let thread = libc::syscall(libc::SYS_gettid);
-        libc::setpriority(libc::PRIO_PROCESS, u32::try_from(thread).unwrap_or(0), NICE);
-    }
+    be_nice(worker.config.tuning.fill_nice);
     let mut window = Window::default();
     while !worker.ended.load(Ordering::Relaxed) {
         let mut idle = true;
@@ -44,6 +38,13 @@ pub(super) fn run(worker: &Worker) {
             worker.wait(IDLE);
         }
     }
+}
+
+/// Sets the niceness of the calling thread; Linux counts it by thread. A failure leaves it as it is.
+pub(super) fn be_nice(nice: i32) {
+    let thread = u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
+    // SAFETY: a plain system call.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, nice) };
 }
 
 fn chunk_size(worker: &Worker) -> u64 {

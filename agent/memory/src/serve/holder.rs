@@ -15,10 +15,10 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
+use super::ServeError;
 use super::board::Board;
 use super::files::{self, CONFIG, Config, FAILED, Failed};
 use super::worker::{self, exit, unix_ms};
-use super::ServeError;
 
 /// Bytes of a worker's first stack.
 const STACK: usize = 1024 * 1024;
@@ -36,7 +36,9 @@ pub fn run(dir: &Path) -> Result<u8, ServeError> {
 }
 
 fn serve(dir: &Path) -> Result<u8, ServeError> {
-    let config: Config = files::read(dir, CONFIG)?.ok_or_else(|| ServeError::NoConfig { path: dir.join(CONFIG) })?;
+    let config: Config = files::read(dir, CONFIG)?.ok_or_else(|| ServeError::NoConfig {
+        path: dir.join(CONFIG),
+    })?;
     // Whoever ends the caller's session or runs out of memory should not end this: pages would be lost.
     let _ = nix::unistd::setsid();
     let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
@@ -53,11 +55,10 @@ fn serve(dir: &Path) -> Result<u8, ServeError> {
             std::thread::sleep(Duration::from_secs(1));
         }
         let worker = start(board, dir, &config, &mut stack)?;
-        match wait(worker) {
-            Some(code @ (exit::DONE | exit::FAILED)) => return Ok(code),
-            // Killed, or an error that the next one may not meet: as long as this process lives, nothing is lost.
-            _ => {}
+        if let Some(code @ (exit::DONE | exit::FAILED)) = wait(worker) {
+            return Ok(code);
         }
+        // Killed, or an error that the next one may not meet: as long as this process lives, nothing is lost.
     }
 }
 
@@ -100,8 +101,15 @@ fn start(board: &'static Board, dir: &Path, config: &Config, stack: &mut [u8]) -
         isize::from(result.unwrap_or(1))
     };
     // SAFETY: this process has one thread, so the child finds no lock taken; the stack is copied with everything else and large enough.
-    unsafe { clone(Box::new(child), stack, CloneFlags::CLONE_FILES, Some(Signal::SIGCHLD as i32)) }
-        .map_err(|errno| ServeError::io("start a worker in", dir, errno.into()))
+    unsafe {
+        clone(
+            Box::new(child),
+            stack,
+            CloneFlags::CLONE_FILES,
+            Some(Signal::SIGCHLD as i32),
+        )
+    }
+    .map_err(|errno| ServeError::io("start a worker in", dir, errno.into()))
 }
 
 fn wait(worker: Pid) -> Option<u8> {

@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::ServeError;
 use super::claims::Chunk;
 use super::files::Config;
-use super::ServeError;
 use crate::images::{Mapping, lazy_process};
 use crate::range::{PAGE, PageRange};
 use crate::store::Source;
@@ -25,8 +25,7 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn load(config: &Config, ns_pid: i32) -> Result<Self, ServeError> {
-        let process =
-            lazy_process(&config.images, ns_pid)?.ok_or(ServeError::UnknownProcess { ns_pid })?;
+        let process = lazy_process(&config.images, ns_pid)?.ok_or(ServeError::UnknownProcess { ns_pid })?;
         let source = Source::open(&config.store, ns_pid)?;
         if source.is_none() && !process.ranges.is_empty() {
             return Err(crate::store::StoreError::NoProcess { ns_pid }.into());

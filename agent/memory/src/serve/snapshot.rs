@@ -14,11 +14,7 @@ use super::table::Table;
 pub(super) fn save(table: &Table) -> Result<RawFd, ServeError> {
     let io = |source| ServeError::io("write", Path::new("memfd"), source);
     let fd = memfd_create(c"table", MFdFlags::MFD_CLOEXEC).map_err(|errno| io(errno.into()))?;
-    let bytes: Vec<u8> = table
-        .encode()
-        .into_iter()
-        .flat_map(u64::to_ne_bytes)
-        .collect();
+    let bytes: Vec<u8> = table.encode().into_iter().flat_map(u64::to_ne_bytes).collect();
     let file = File::from(fd);
     file.write_all_at(&bytes, 0).map_err(io)?;
     Ok(file.into_raw_fd())

@@ -75,7 +75,11 @@ impl Space {
         };
         let forked = slot.forked.load(Ordering::SeqCst) != 0;
         let floor = slot.floor.load(Ordering::SeqCst);
-        let first = if forked { Vec::new() } else { origin.not_inherited() };
+        let first = if forked {
+            Vec::new()
+        } else {
+            origin.not_inherited()
+        };
         let space = Self {
             id: slot.id.load(Ordering::SeqCst),
             slot,
@@ -205,7 +209,7 @@ impl Space {
         let mut img = piece.img;
         let end = piece.img + piece.len;
         while img < end {
-            let Ok(segment) = source.segment(img, end) else {
+            let Ok(segment) = window.segment(source, img, end) else {
                 return Outcome::Failed(Errno::EIO);
             };
             let fill = if segment.data {

@@ -66,7 +66,10 @@ impl Table {
     /// The rest of the piece from this address on, if one is there.
     pub(super) fn at(&self, run: u64) -> Option<Piece> {
         let index = self.first_behind(run);
-        self.pieces.get(index)?.clip(run, u64::MAX).filter(|piece| piece.run == run)
+        self.pieces
+            .get(index)?
+            .clip(run, u64::MAX)
+            .filter(|piece| piece.run == run)
     }
 
     /// The widest range round `run` within `low..high` in which no piece lies. `run` itself is in none.

@@ -106,7 +106,10 @@ pub(super) fn wake_all(uffd: RawFd) {
 /// Whether the process has gone. Asks by a zero page where no process has memory (below what `mmap_min_addr` allows by default it is
 /// refused for another reason, so just above).
 pub(super) fn is_gone(uffd: RawFd) -> bool {
-    matches!(fill(uffd, 16 * PAGE, PAGE, Fill::Zeros), (_, Some(Errno::ESRCH | Errno::ENOSPC)))
+    matches!(
+        fill(uffd, 16 * PAGE, PAGE, Fill::Zeros),
+        (_, Some(Errno::ESRCH | Errno::ENOSPC))
+    )
 }
 
 /// Reads one message into `words`; `Ok(false)` if there is none.

@@ -60,7 +60,12 @@ pub(super) struct Worker {
 }
 
 /// Runs a worker to its end. Gives its exit code.
-pub(super) fn run(board: &'static Board, dir: PathBuf, config: Config, holder: i32) -> Result<u8, ServeError> {
+pub(super) fn run(
+    board: &'static Board,
+    dir: PathBuf,
+    config: Config,
+    holder: i32,
+) -> Result<u8, ServeError> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
         .map_err(|errno| ServeError::io("make", &dir, errno.into()))?;
     let old = board.epoll.swap(epoll.0.as_raw_fd() + 1, Ordering::SeqCst);
@@ -118,10 +123,9 @@ impl Worker {
                 continue;
             }
             let fd = slot.uffd.load(Ordering::SeqCst);
-            let other = self
-                .board
-                .used()
-                .any(|slot| slot.state.load(Ordering::SeqCst) == state::ALIVE && slot.uffd.load(Ordering::SeqCst) == fd);
+            let other = self.board.used().any(|slot| {
+                slot.state.load(Ordering::SeqCst) == state::ALIVE && slot.uffd.load(Ordering::SeqCst) == fd
+            });
             if !other && intake::is_userfaultfd(fd) {
                 snapshot::close(fd);
             }
@@ -147,7 +151,12 @@ impl Worker {
     }
 
     /// Applies an event that has been read into the log, and counts it.
-    pub(super) fn follow(&self, space: &Space, state: &mut super::space::State, event: Message) -> Result<(), ServeError> {
+    pub(super) fn follow(
+        &self,
+        space: &Space,
+        state: &mut super::space::State,
+        event: Message,
+    ) -> Result<(), ServeError> {
         let number = state.next;
         if let Message::Fork { uffd } = event
             && number >= space.slot.forks_done.load(Ordering::SeqCst)
@@ -167,7 +176,8 @@ impl Worker {
     /// The slot of a forked child: the same table as its parent's now.
     fn fork(&self, parent: &Space, number: u64, uffd: i32) -> Result<&'static Slot, ServeError> {
         let known = self.board.used().find(|slot| {
-            slot.parent.load(Ordering::SeqCst) == parent.id && slot.parent_event.load(Ordering::SeqCst) == number
+            slot.parent.load(Ordering::SeqCst) == parent.id
+                && slot.parent_event.load(Ordering::SeqCst) == number
         });
         if let Some(known) = known {
             return Ok(known);
@@ -250,7 +260,13 @@ impl Worker {
             .spaces()
             .iter()
             .filter(|space| space.origin.ns_pid == origin.ns_pid)
-            .map(|space| if space.gone.load(Ordering::SeqCst) { u64::MAX } else { space.floor() })
+            .map(|space| {
+                if space.gone.load(Ordering::SeqCst) {
+                    u64::MAX
+                } else {
+                    space.floor()
+                }
+            })
             .min()
             .unwrap_or(u64::MAX);
         if origin.release(floor).is_err() {
@@ -307,7 +323,7 @@ impl Worker {
             let report = reported.is_none_or(|at| at.elapsed() >= REPORT);
             for space in self.spaces() {
                 if report {
-                    self.check_alive(&space);
+                    check_alive(&space);
                 }
                 if space.gone.load(Ordering::SeqCst) || now_stage != stage::OPEN && space.is_filled() {
                     self.finish(&space);
@@ -338,18 +354,12 @@ impl Worker {
         }
     }
 
-    fn check_alive(&self, space: &Space) {
-        let state = space.read();
-        // The question is a zero page; no page is due there.
-        if !state.closed && state.table.at(16 * PAGE).is_none() && uffd::is_gone(space.uffd()) {
-            space.gone.store(true, Ordering::SeqCst);
-        }
-    }
-
     /// Processes that cannot be served: their descriptor stays open until they are gone.
     fn check_held(&self) {
         for slot in self.board.used() {
-            if slot.state.load(Ordering::SeqCst) == state::HELD && uffd::is_gone(slot.uffd.load(Ordering::SeqCst)) {
+            if slot.state.load(Ordering::SeqCst) == state::HELD
+                && uffd::is_gone(slot.uffd.load(Ordering::SeqCst))
+            {
                 slot.state.store(state::CLOSING, Ordering::SeqCst);
                 snapshot::close(slot.uffd.load(Ordering::SeqCst));
                 slot.state.store(state::FREE, Ordering::SeqCst);
@@ -411,6 +421,14 @@ impl Worker {
             obstacle: lock(&self.obstacle).clone(),
             unix_ms: unix_ms(),
         }
+    }
+}
+
+fn check_alive(space: &Space) {
+    let state = space.read();
+    // The question is a zero page; no page is due there.
+    if !state.closed && state.table.at(16 * PAGE).is_none() && uffd::is_gone(space.uffd()) {
+        space.gone.store(true, Ordering::SeqCst);
     }
 }
 

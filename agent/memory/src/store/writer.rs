@@ -13,6 +13,8 @@ use super::presence::Presence;
 use super::{StoreError, pages_path};
 use crate::range::{PAGE, PageRange};
 
+/// Bytes of a page, as a length.
+const BYTES: usize = 4096;
 /// No container has more processes.
 const MAX_PROCESSES: usize = 65_536;
 /// No address is higher.
@@ -92,14 +94,14 @@ impl Store {
         if !gone.is_empty() {
             return Err(StoreError::NoProcess { ns_pid: from.0 });
         }
-        let mut page = [0; PAGE as usize];
+        let mut page = [0; BYTES];
         read_padded(&origin.file, &mut page, from.1)
             .map_err(|source| StoreError::io("read", &origin.path, source))?;
         self.write(ns_pid, vaddr, &page)
     }
 
     /// Reads one page as it is in the store (zeros if it is absent or a hole).
-    pub fn read(&self, ns_pid: i32, vaddr: u64, page: &mut [u8; PAGE as usize]) -> Result<(), StoreError> {
+    pub fn read(&self, ns_pid: i32, vaddr: u64, page: &mut [u8; BYTES]) -> Result<(), StoreError> {
         range(vaddr, PAGE)?;
         let process = self
             .lock()
@@ -192,7 +194,12 @@ fn read_padded(file: &File, page: &mut [u8], at: u64) -> std::io::Result<()> {
 
 fn range(start: u64, bytes: u64) -> Result<PageRange, StoreError> {
     let inside = start.checked_add(bytes).is_some_and(|end| end <= MAX_ADDRESS);
-    if !inside || bytes == 0 || bytes > MAX_PIECE || start % PAGE != 0 || bytes % PAGE != 0 {
+    if !inside
+        || bytes == 0
+        || bytes > MAX_PIECE
+        || !start.is_multiple_of(PAGE)
+        || !bytes.is_multiple_of(PAGE)
+    {
         return Err(StoreError::Address { start, bytes });
     }
     Ok(PageRange {

@@ -156,13 +156,15 @@ impl App {
     fn give_up(&mut self, start: u64, pages: u64) {
         let bytes = (pages * PAGE) as usize;
         // SAFETY: pages of the model.
-        assert_eq!(unsafe { libc::madvise(start as *mut _, bytes, libc::MADV_DONTNEED) }, 0);
+        let result = unsafe { libc::madvise(start as *mut _, bytes, libc::MADV_DONTNEED) };
+        assert_eq!(result, 0);
         self.set(start, pages, Some(Expect::Zero));
     }
 
     fn unmap(&mut self, start: u64, pages: u64) {
         // SAFETY: pages of the model.
-        assert_eq!(unsafe { libc::munmap(start as *mut _, (pages * PAGE) as usize) }, 0);
+        let result = unsafe { libc::munmap(start as *mut _, (pages * PAGE) as usize) };
+        assert_eq!(result, 0);
         self.set(start, pages, None);
     }
 
@@ -214,10 +216,10 @@ impl App {
                 for _ in 0..40 {
                     let (start, pages) = self.pick();
                     self.check(start);
-                    if self.draw() % 4 == 0 {
+                    if self.draw().is_multiple_of(4) {
                         self.give_up(start, pages);
                     }
-                    if self.draw() % 8 == 0 {
+                    if self.draw().is_multiple_of(8) {
                         self.relocate(start, pages);
                     }
                 }
@@ -245,13 +247,16 @@ impl App {
 
     /// Some pages in a row.
     fn pick(&mut self) -> (u64, u64) {
-        let at = if self.draw() % 3 == 0 && self.arena > ARENA {
+        let at = if self.draw().is_multiple_of(3) && self.arena > ARENA {
             ARENA + self.draw() % (self.arena - ARENA)
         } else {
             BASE + self.draw() % (self.pages * PAGE)
         };
         let next = self.model.range(at - at % PAGE..).next();
-        let start = next.or(self.model.first_key_value()).map(|(page, _)| *page).unwrap();
+        let start = next
+            .or(self.model.first_key_value())
+            .map(|(page, _)| *page)
+            .unwrap();
         let most = 1 + self.draw() % 64;
         let pages = (1..most)
             .take_while(|i| self.model.contains_key(&(start + i * PAGE)))
@@ -270,9 +275,8 @@ impl App {
                 4..=6 => drop(self.relocate(start, pages)),
                 7 | 8 => {
                     // Back to where it was, if that is free.
-                    let home = match self.model[&start] {
-                        Expect::Image(address) => address,
-                        _ => continue,
+                    let Expect::Image(home) = self.model[&start] else {
+                        continue;
                     };
                     if (0..pages).all(|i| {
                         let page = home + i * PAGE;
@@ -293,11 +297,16 @@ impl App {
                     let tag = self.draw();
                     for index in 0..PAGE / 8 {
                         // SAFETY: a page of the model.
-                        unsafe { std::ptr::write_volatile((start + index * 8) as *mut u64, tag.wrapping_add(index)) };
+                        unsafe {
+                            std::ptr::write_volatile(
+                                (start + index * 8) as *mut u64,
+                                tag.wrapping_add(index),
+                            );
+                        };
                     }
                     self.set(start, 1, Some(Expect::Own(tag)));
                 }
-                12 if step % 4 == 0 && self.children.len() < 12 => self.fork(),
+                12 if step.is_multiple_of(4) && self.children.len() < 12 => self.fork(),
                 _ => self.check(start),
             }
         }

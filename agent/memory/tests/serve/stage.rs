@@ -15,7 +15,7 @@ use super::layout::{BASE, Kind, PAGE, kind, page};
 
 const MARK: i32 = 0x5253_5446;
 /// For everything that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Stage {
     pub dir: tempfile::TempDir,
@@ -101,7 +101,13 @@ impl Stage {
                     match kind(page_at) {
                         Kind::Data => store.write(ns_pid, page_at, &page(ns_pid, page_at)).unwrap(),
                         Kind::Zeros => store
-                            .zero(ns_pid, PageRange { start: page_at, pages: 1 })
+                            .zero(
+                                ns_pid,
+                                PageRange {
+                                    start: page_at,
+                                    pages: 1,
+                                },
+                            )
                             .unwrap(),
                         Kind::Absent => {}
                     }
