@@ -14,6 +14,7 @@
     reason = "a measurement"
 )]
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -293,7 +294,7 @@ fn app(bytes: u64) {
         let elapsed = begun.elapsed();
         // Memory that is there answers in less.
         if elapsed > Duration::from_nanos(1500) {
-            found += &format!("{} ", elapsed.as_nanos());
+            let _ = write!(found, "{} ", elapsed.as_nanos());
         }
         std::thread::sleep(pause);
     }
