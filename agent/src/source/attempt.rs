@@ -461,13 +461,6 @@ impl Attempt {
             .map(|link| &link.0)
             .ok_or_else(|| not_connected(step))
     }
-
-    pub(super) fn link_mut(&mut self, step: SourceStep) -> Result<(&Sender, &mut Receiver), Failure> {
-        self.link
-            .as_mut()
-            .map(|(sender, receiver)| (&*sender, receiver))
-            .ok_or_else(|| not_connected(step))
-    }
 }
 
 fn not_connected(step: SourceStep) -> Failure {

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     fn container(root: &Path) -> TargetContainer {
-        std::fs::create_dir_all(root.join("run")).unwrap();
+        fs::create_dir_all(root.join("run")).unwrap();
         let layout = Layout::new(root);
         TargetContainer::make(
             (&layout, &Layout::new("/".as_ref())),

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How often it is looked at whether a restore has become hopeless.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// The page server bounds its own waits, up to the moment from which it must not be ended any more: what it has not filled would be lost.
-const NEVER: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Why there is no page server.
 #[derive(Debug, Error)]
@@ -46,6 +46,9 @@ pub(crate) enum PageServerError {
         /// Its words.
         failed: Failed,
     },
+    /// It has ended.
+    #[error("the page server of container {0} has ended before the container has all its memory")]
+    Gone(String),
     /// It does not listen.
     #[error("the page server of container {0} does not listen")]
     Silent(String),
@@ -60,6 +63,7 @@ impl PageServerError {
             Self::Record(error) => error.reason(),
             Self::Failed { .. } => "PageServerFailed",
             Self::Silent(_) => "PageServerSilent",
+            Self::Gone(_) => "PageServerGone",
         }
     }
 }
@@ -140,6 +144,15 @@ impl PageServer {
                 failed,
             }),
             None => Ok(()),
+        }
+    }
+
+    /// Fails unless it lives, and serves what was restored: CRIU does not notice a page server that is gone, nor do processes that are held.
+    pub(super) fn serves(&self) -> Result<(), PageServerError> {
+        self.check()?;
+        match self.filled()? {
+            Some(Filled::All | Filled::Left(_)) => Ok(()),
+            Some(Filled::Lost(_)) | None => Err(PageServerError::Gone(self.container.clone())),
         }
     }
 

@@ -9,6 +9,7 @@ use godwit_memory::{
     store::{Store, StoreError},
     wire::{Decoder, Op, WireError},
 };
+use godwit_runtime::veil::{self, VeilError};
 use thiserror::Error;
 use tokio::{
     sync::mpsc,
@@ -30,6 +31,9 @@ pub(crate) enum PagesError {
     /// CRIU's images.
     #[error(transparent)]
     Images(#[from] ImageError),
+    /// What was hidden from CRIU.
+    #[error(transparent)]
+    Veil(#[from] VeilError),
     /// CRIU's images name pages that have never come.
     #[error(
         "{pages} pages of memory of container {container} have not come, the first at {first:#x} of its process {process}"
@@ -56,6 +60,7 @@ impl PagesError {
             Self::Wire(error) => error.reason(),
             Self::Store(error) => error.reason(),
             Self::Images(error) => error.reason(),
+            Self::Veil(error) => error.reason(),
             Self::Missing { .. } => "PagesMissing",
             Self::Thread => "Internal",
         }
@@ -131,6 +136,8 @@ fn store_all(directory: &Path, mut batches: mpsc::Receiver<Bytes>) -> Result<Sto
 }
 
 fn complete(container: &str, store: &Store, images: &Path) -> Result<(), PagesError> {
+    // What was hidden from CRIU is lazy as well; from here on the images say so.
+    veil::merge(images)?;
     for process in lazy_pages(images)? {
         let missing = store.missing(process.ns_pid, &process.ranges);
         if let Some(first) = missing.first() {

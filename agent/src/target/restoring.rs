@@ -131,6 +131,9 @@ impl Restoring<'_> {
             restored = container.restored(self.deadline) => restored.map_err(|error| of(step, &error))?,
             failed = hopeless => return Err(failed.err().unwrap_or_else(|| Failure::new(step, "Internal", "no failure"))),
         };
+        if container.lazy {
+            server.serves().at(step)?;
+        }
         let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
         let pid = u32::try_from(restored.pid).unwrap_or_default();
         self.sender

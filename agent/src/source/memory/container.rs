@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, io};
 use bytes::Bytes;
 use godwit_container::cgroup::{CgroupError, Freezer};
 use godwit_memory::{
-    images::LazyProcess,
     page_set::PageSet,
     pages::{ReadError, Reader},
     range::PageRange,
@@ -34,6 +33,9 @@ pub enum MemoryError {
     /// CRIU's images cannot be read.
     #[error(transparent)]
     Images(#[from] godwit_memory::images::ImageError),
+    /// What was hidden from CRIU is not known.
+    #[error(transparent)]
+    Veil(#[from] godwit_runtime::veil::VeilError),
     /// Nobody takes the batches any more.
     #[error("the copy was given up")]
     GivenUp(#[source] io::Error),
@@ -51,6 +53,7 @@ impl MemoryError {
             Self::Cgroup(error) => error.reason(),
             Self::Encode(error) => error.reason(),
             Self::Images(error) => error.reason(),
+            Self::Veil(error) => error.reason(),
             Self::GivenUp(_) => "CopyGivenUp",
             Self::Thread => "Internal",
         }
@@ -179,7 +182,11 @@ impl ContainerMemory {
     }
 
     /// In the freeze, after CRIU: sends what its images lack and was never sent. Gives how many pages that were; none, if all is well.
-    pub(super) fn missing(&mut self, lazy: &[LazyProcess], out: &Batches) -> Result<u64, MemoryError> {
+    pub(super) fn missing(
+        &mut self,
+        lacking: &[(i32, Vec<PageRange>)],
+        out: &Batches,
+    ) -> Result<u64, MemoryError> {
         let pids: BTreeMap<i32, i32> = self
             .freezer
             .processes()?
@@ -188,17 +195,14 @@ impl ContainerMemory {
             .collect();
         self.encoder.begin_frozen_round()?;
         let mut pages = 0;
-        for process in lazy {
-            let Some(pid) = pids.get(&process.ns_pid) else {
+        for (ns_pid, ranges) in lacking {
+            let Some(pid) = pids.get(ns_pid) else {
                 continue;
             };
-            let missing = process
-                .ranges
-                .iter()
-                .flat_map(|range| self.sent.missing(process.ns_pid, *range));
+            let missing = ranges.iter().flat_map(|range| self.sent.missing(*ns_pid, *range));
             let missing: Vec<PageRange> = missing.collect();
             pages += missing.iter().map(|range| range.pages).sum::<u64>();
-            self.send_ranges(*pid, process.ns_pid, missing, out)?;
+            self.send_ranges(*pid, *ns_pid, missing, out)?;
         }
         self.hand_over(out)?;
         Ok(pages)

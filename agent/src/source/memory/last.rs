@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use godwit_memory::images::lazy_pages;
+use godwit_memory::{
+    images::lazy_pages,
+    range::{PAGE, PageRange},
+};
+use godwit_runtime::veil;
 use tokio::task;
 
 use super::{
     container::{ContainerMemory, MemoryError},
     copying::Memory,
-    pump::{Pump, Sent},
+    pump::{Batches, Pump, Sent},
 };
 use crate::{
     failure::{AtStep, Failure},
@@ -41,6 +45,13 @@ impl Memory {
             .into_iter()
             .map(|container| LastRound { container, round })
             .collect()
+    }
+}
+
+fn range(span: &veil::Span) -> PageRange {
+    PageRange {
+        start: span.start,
+        pages: (span.end - span.start) / PAGE,
     }
 }
 
@@ -78,9 +89,17 @@ impl LastRound {
     ) -> Result<(), Failure> {
         let Self { container, round } = self;
         let name = container.name.clone();
-        let missing = move |container: &mut ContainerMemory, out: &super::pump::Batches| {
-            let lazy = lazy_pages(&directory)?;
-            container.missing(&lazy, out)
+        let missing = move |container: &mut ContainerMemory, out: &Batches| {
+            // Most of it is hidden from CRIU, so that the dump does not grow with it; the relay has noted what.
+            let hidden = veil::hidden(&directory)?;
+            let seen = lazy_pages(&directory)?.into_iter();
+            let mut lacking: Vec<_> = seen.map(|process| (process.ns_pid, process.ranges)).collect();
+            lacking.extend(
+                hidden
+                    .into_iter()
+                    .map(|(process, spans)| (process, spans.iter().map(range).collect())),
+            );
+            container.missing(&lacking, out)
         };
         let (container, pages) = pump(sender, round + 1).run(container, missing).await?;
         if pages > 0 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use godwit_crds::{MemoryMode, PodMigrationSpec};
+use godwit_crds::{Bandwidth, FreezeBudget, MemoryMode, PodMigrationSpec};
 use godwit_memory::rounds::Mode;
 
 use crate::{failure::Failure, step::SourceStep};
@@ -26,8 +26,8 @@ impl MemoryWish {
         let invalid = |error: &(dyn std::error::Error + 'static)| {
             Failure::from_error(SourceStep::Discover, "InvalidSpec", error)
         };
-        let budget = spec.freeze_budget.as_ref().map(|budget| budget.duration());
-        let bandwidth = spec.bandwidth.as_ref().map(|cap| cap.bytes_per_second());
+        let budget = spec.freeze_budget.as_ref().map(FreezeBudget::duration);
+        let bandwidth = spec.bandwidth.as_ref().map(Bandwidth::bytes_per_second);
         Ok(Self {
             mode: spec.memory,
             budget: budget.transpose().map_err(|error| invalid(&error))?,
