@@ -53,7 +53,7 @@ pub struct Tuning {
     pub fault_threads: usize,
     /// Threads that fill; none turns filling off.
     pub fill_threads: usize,
-    /// Niceness of those (nice(2)).
+    /// Niceness of those (nice(2)), after the first second.
     pub fill_nice: i32,
 }
 
@@ -67,7 +67,7 @@ impl Default for Tuning {
             zero_ahead: 2 * 1024 * 1024,
             fault_threads: 2,
             fill_threads: (cores / 2).clamp(1, 4),
-            fill_nice: 0,
+            fill_nice: 5,
         }
     }
 }

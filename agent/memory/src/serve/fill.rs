@@ -18,14 +18,30 @@ const LATER: Duration = Duration::from_millis(20);
 /// Without anything to do.
 const IDLE: Duration = Duration::from_millis(5);
 
+/// For so long after the first descriptor has come only idle processors are used.
+const GENTLE: Duration = Duration::from_secs(1);
+/// The greatest niceness there is (nice(2)).
+const MOST_NICE: i32 = 19;
+
 /// Runs until the worker ends.
 pub(super) fn run(worker: &Worker) {
-    be_nice(worker.config.tuning.fill_nice);
+    // The restored processes are still frozen, and what lets them go, and their connections, needs the processors: on two of them the fill
+    // took 50 to 100 ms of the freeze and of the first answers after it.
+    be_nice(MOST_NICE);
+    let mut gentle_until = None;
     let mut window = Window::default();
     while !worker.ended.load(Ordering::Relaxed) {
         let mut idle = true;
         for space in worker.spaces() {
             let now = Instant::now();
+            match gentle_until {
+                None => gentle_until = Some(Some(now + GENTLE)),
+                Some(Some(until)) if now >= until => {
+                    be_nice(worker.config.tuning.fill_nice);
+                    gentle_until = Some(None);
+                }
+                Some(_) => {}
+            }
             let bytes = chunk_size(worker);
             let chunk = space.claims().claim(&space.origin.ranges, bytes, now);
             if let Some(chunk) = chunk {
