@@ -10,13 +10,33 @@ use super::Party;
 use crate::message::{Manifest, Message};
 use crate::object::{ObjectKind, ObjectSpec, Pass};
 
-#[derive(Debug, Default)]
+/// One container of the manifest, and what has been said of it.
+#[derive(Debug)]
 struct Progress {
+    /// Its memory comes apart from its images.
     lazy: bool,
+    /// Its `create` waits at the target.
     parked: bool,
-    images_complete: bool,
-    files_complete: bool,
+    /// Parts of which there is more to come.
+    incomplete: BTreeSet<Part>,
     outcome: Option<Outcome>,
+}
+
+/// The parts of a container that are declared complete one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Images,
+    Files,
+}
+
+impl Part {
+    fn of(kind: &ObjectKind) -> Self {
+        if kind.is_image() {
+            Self::Images
+        } else {
+            Self::Files
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +136,8 @@ impl Migrate {
                 need(!self.open.values().any(is_base), "a base copy is still open")?;
                 self.first(Step::Frozen)
             }
-            Message::ImagesComplete(name) => self.complete(&name.container, true),
-            Message::FilesComplete(name) => self.complete(&name.container, false),
+            Message::ImagesComplete(name) => self.complete(&name.container, Part::Images),
+            Message::FilesComplete(name) => self.complete(&name.container, Part::Files),
             Message::Committed(_) => {
                 need(self.has(Step::Prepared), "Prepared comes first")?;
                 self.first(Step::Committed)
@@ -146,10 +166,7 @@ impl Migrate {
             Message::Restored(restored) => {
                 let container = self.container(&restored.container)?;
                 need(container.parked, "Parked comes first")?;
-                need(
-                    container.images_complete && container.files_complete,
-                    "its images and files come first",
-                )?;
+                need(container.incomplete.is_empty(), "its images and files come first")?;
                 need(container.outcome.is_none(), "its outcome has been sent")?;
                 container.outcome = Some(Outcome::Restored);
                 Ok(())
@@ -183,7 +200,9 @@ impl Migrate {
         let containers = manifest.containers.iter().map(|container| {
             let progress = Progress {
                 lazy: container.lazy,
-                ..Progress::default()
+                parked: false,
+                incomplete: BTreeSet::from([Part::Images, Part::Files]),
+                outcome: None,
             };
             (container.name.clone(), progress)
         });
@@ -225,28 +244,19 @@ impl Migrate {
         let Some(name) = kind.container() else {
             return Ok(());
         };
-        let container = self.container(name)?;
-        let complete = if kind.is_image() {
-            container.images_complete
-        } else {
-            container.files_complete
-        };
-        need(!complete, "that part of the container has been declared complete")
+        need(
+            self.container(name)?.incomplete.contains(&Part::of(kind)),
+            "that part of the container has been declared complete",
+        )
     }
 
-    fn complete(&mut self, name: &str, images: bool) -> Rule {
+    fn complete(&mut self, name: &str, part: Part) -> Rule {
         need(self.has(Step::Frozen), "Frozen comes first")?;
-        let container = self
-            .containers
-            .get(name)
-            .ok_or("the manifest has no such container")?;
-        let done = if images {
-            container.images_complete
-        } else {
-            container.files_complete
-        };
-        need(!done, "it has been sent")?;
-        let open = |kind: &ObjectKind| kind.container() == Some(name) && kind.is_image() == images;
+        need(
+            self.container(name)?.incomplete.contains(&part),
+            "it has been sent",
+        )?;
+        let open = |kind: &ObjectKind| kind.container() == Some(name) && Part::of(kind) == part;
         need(
             !self.open.values().any(open),
             "an object of that container is still open",
@@ -254,20 +264,12 @@ impl Migrate {
         if self.incomplete_parts() == 1 {
             need(self.open.is_empty(), "an object of the pod is still open")?;
         }
-        let container = self.container(name)?;
-        *(if images {
-            &mut container.images_complete
-        } else {
-            &mut container.files_complete
-        }) = true;
+        self.container(name)?.incomplete.remove(&part);
         Ok(())
     }
 
     fn incomplete_parts(&self) -> usize {
-        let parts = self.containers.values();
-        parts
-            .map(|one| usize::from(!one.images_complete) + usize::from(!one.files_complete))
-            .sum()
+        self.containers.values().map(|one| one.incomplete.len()).sum()
     }
 
     fn all_complete(&self) -> bool {
