@@ -72,16 +72,57 @@ fn rolled_back(step: &mut Step<'_>) {
         .as_ref()
         .and_then(|report| report.step.as_deref())
         .map_or_else(String::new, |step| format!("{step}: "));
-    let said = source.as_ref().and_then(|report| report.message.clone());
-    // The target's agent knows more where the source's only knows that the target gave up.
-    let also = target
-        .and_then(|report| report.message)
-        .filter(|message| said.as_ref().is_none_or(|said| !said.contains(message.as_str())));
-    let message = match (said, also) {
+    let said = source.as_ref().and_then(|report| report.message.as_deref());
+    let also = target.as_ref().and_then(|report| report.message.as_deref());
+    step.fail(&reason, in_words(&at, said, also));
+}
+
+/// What both agents say of the end, once where they say the same: whoever gives up tells the other why, and the target's
+/// message has its step in it already (`at` is the source's, with a colon).
+fn in_words(at: &str, said: Option<&str>, also: Option<&str>) -> String {
+    match (said, also) {
+        (Some(said), Some(also)) if also.contains(said) && also.starts_with(at) => also.to_owned(),
+        (Some(said), Some(also)) if said.contains(also) => format!("{at}{said}"),
         (Some(said), Some(also)) => format!("{at}{said}; target: {also}"),
         (Some(said), None) => format!("{at}{said}"),
+        (None, Some(also)) if also.starts_with(at) => also.to_owned(),
         (None, Some(also)) => format!("{at}{also}"),
         (None, None) => format!("{at}the source's agent rolled back; the source runs on"),
-    };
-    step.fail(&reason, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_agents_say_is_told_once() {
+        let words = "Error (criu/sk-inet.c:1): no";
+        for (said, also, told) in [
+            // The target gave up, and the source repeats it: the target's message has the step in it.
+            (
+                Some(words),
+                Some("Restore: Error (criu/sk-inet.c:1): no"),
+                "Restore: Error (criu/sk-inet.c:1): no",
+            ),
+            (Some(words), Some(words), "Restore: Error (criu/sk-inet.c:1): no"),
+            (Some(words), None, "Restore: Error (criu/sk-inet.c:1): no"),
+            (None, Some("Restore: no"), "Restore: no"),
+            (None, Some("no"), "Restore: no"),
+            // Each knows something of its own.
+            (
+                Some("the link broke"),
+                Some("Receive: no space"),
+                "Restore: the link broke; target: Receive: no space",
+            ),
+            (
+                None,
+                None,
+                "Restore: the source's agent rolled back; the source runs on",
+            ),
+        ] {
+            assert_eq!(in_words("Restore: ", said, also), told);
+        }
+        assert_eq!(in_words("", Some("no"), Some("no")), "no");
+    }
 }
