@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::apply::{self, ApplyError};
-use crate::decide::decide;
+use crate::decide::{decide, has_begun};
+use crate::definition::{Definition, LOOK_AGAIN};
 use crate::metrics::Metrics;
 use crate::observe::{ObserveError, observe};
-use crate::publish::{PublishError, publish};
+use crate::publish::{PublishError, publish, warn};
 
 /// After an error.
 const RETRY: Duration = Duration::from_secs(2);
@@ -38,6 +39,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether migrations can be taken on.
+    pub definition: Definition,
 }
 
 /// Why a look at a migration failed, by stage.
@@ -140,6 +143,18 @@ async fn look(context: &Context, namespace: &str, name: &str) -> Result<Action, 
     let Some(observed) = observe(client, namespace, name).await? else {
         return Ok(Action::await_change());
     };
+    if !has_begun(&observed)
+        && let Err(error) = context.definition.current()
+    {
+        warn(
+            &context.recorder,
+            &observed.migration,
+            error.reason(),
+            &error.to_string(),
+        )
+        .await;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
     let now = now();
     let decision = decide(&observed, now);
     let applied = apply::apply(client, &observed, decision, now).await?;

@@ -13,12 +13,15 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::definition::Definition;
 use crate::metrics::Metrics;
 
 /// What the endpoints show.
 #[derive(Clone, Default)]
 pub struct Health {
     ready: Arc<AtomicBool>,
+    /// Whether the cluster can store what this release says; not ready until then.
+    pub definition: Definition,
     /// The metrics that are served.
     pub metrics: Metrics,
 }
@@ -57,14 +60,14 @@ impl Health {
     }
 }
 
-async fn readyz(State(health): State<Health>) -> (StatusCode, &'static str) {
-    if health.ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ok")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the API server has not answered yet",
-        )
+async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
+    let not_yet = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why);
+    if !health.ready.load(Ordering::Relaxed) {
+        return not_yet("the API server has not answered yet".to_owned());
+    }
+    match health.definition.current() {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(error) => not_yet(format!("{}: {error}", error.reason())),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod apply;
 pub mod args;
 pub mod controller;
 pub mod decide;
+pub mod definition;
 pub mod facts;
 pub mod health;
 pub mod leader;

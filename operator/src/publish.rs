@@ -129,6 +129,17 @@ async fn announce(recorder: &Recorder, observed: &Observed, announcement: &Annou
     }
 }
 
+/// Records a warning on a migration whose status stays as it is. The same again is counted, not recorded anew.
+pub async fn warn(recorder: &Recorder, migration: &PodMigration, reason: &str, message: &str) {
+    let announcement = Announcement {
+        on: On::Source,
+        warning: true,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    publish_event(recorder, &announcement, &migration.object_ref(&()), None).await;
+}
+
 async fn publish_event(
     recorder: &Recorder,
     announcement: &Announcement,

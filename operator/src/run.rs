@@ -46,10 +46,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         controller: FIELD_MANAGER.to_owned(),
         instance: Some(args.identity.clone()),
     };
+    tokio::spawn(health.definition.clone().watch(client.clone(), end.clone()));
     let context = Arc::new(Context {
         client: client.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         metrics: health.metrics.clone(),
+        definition: health.definition.clone(),
     });
 
     let work = |stop: CancellationToken| {

@@ -26,7 +26,7 @@ mod step;
 mod timings;
 mod undo;
 
-use godwit_crds::MigrationPhase;
+use godwit_crds::{ConditionType, MigrationPhase, condition};
 use jiff::Timestamp;
 
 pub use orphan::AWAY_AFTER_DEADLINE;
@@ -36,6 +36,17 @@ pub use step::{Action, Announcement, Decision, On};
 use crate::facts::Observed;
 use crate::reason;
 use step::Step;
+
+/// False while nothing but a finalizer would be left behind if nobody ever looked at the migration again: it is to be taken
+/// on and nobody wants it to end.
+pub fn has_begun(observed: &Observed) -> bool {
+    let is_new = observed.migration.status.as_ref().is_none_or(|status| {
+        let fails = condition(&status.conditions, ConditionType::Succeeded)
+            .is_some_and(|condition| condition.status == "False");
+        matches!(status.phase, MigrationPhase::Pending | MigrationPhase::Preflight) && !fails
+    });
+    !is_new || observed.wants_cancel()
+}
 
 /// Decides what to do and what the status is to be when it has been done.
 ///
