@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::images::product::{self, Faults};
-use crate::{Cluster, images, paths, recipes};
+use crate::{Cluster, command, images, paths, recipes};
 
 /// Build the images and load them on every node; gives the archives of the operator's and the agent's.
 pub fn load_images(cluster: &Cluster, faults: Faults) -> Result<[PathBuf; 2]> {
@@ -17,10 +17,11 @@ pub fn load_images(cluster: &Cluster, faults: Faults) -> Result<[PathBuf; 2]> {
     Ok(archives)
 }
 
-/// Install the chart, or bring it up to date, and wait until it is ready. `further` arguments are for helm. Fails if
-/// helm does; what it says goes to this program's own output.
+/// Install the chart, or bring it up to date, and wait until it is ready: its definitions first, then the rest by helm.
+/// `further` arguments are for helm. Fails if helm does; what it says goes to this program's own output.
 pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> Result<()> {
     let chart = paths::workspace().join("charts/godwit");
+    definitions(cluster, &chart.join("crds"))?;
     let mut helm = helm(&cluster.kubeconfig())?;
     helm.args(["upgrade", "--install", "godwit"]).arg(&chart).args([
         "--namespace",
@@ -46,6 +47,17 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
         bail!("helm: {status}");
     }
     Ok(())
+}
+
+/// Helm installs the definitions of a chart once and never brings them up to date: that is for kubectl, by force because
+/// what helm has installed belongs to helm.
+fn definitions(cluster: &Cluster, directory: &Path) -> Result<()> {
+    let mut apply = cluster.kubectl()?;
+    apply.args(["apply", "--server-side", "--force-conflicts", "--filename"]);
+    command::output(apply.arg(directory))?;
+    let mut wait = cluster.kubectl()?;
+    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "--filename"]);
+    command::output(wait.arg(directory)).map(drop)
 }
 
 /// Load the images of the tests' pods: nodes have those of the time of their start.
