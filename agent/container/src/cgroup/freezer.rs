@@ -15,12 +15,12 @@ use crate::process;
 /// freeze.
 const POLL: Duration = Duration::from_micros(100);
 
-/// Which freezer a group has.
+/// Which version of cgroups has a controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
-    /// The freezer controller.
+    /// A hierarchy for each controller, among them the freezer.
     V1,
-    /// `cgroup.freeze`.
+    /// One hierarchy for all; freezing (`cgroup.freeze`) needs no controller.
     V2,
 }
 

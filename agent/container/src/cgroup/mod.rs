@@ -1,5 +1,6 @@
 //! Cgroups, version 1 and 2 behind one interface. Which one a container is in is found by looking, never configured.
 
+mod cpu;
 mod freezer;
 mod group;
 mod hierarchy;
@@ -9,6 +10,7 @@ mod v2;
 use std::io;
 use std::path::PathBuf;
 
+pub use self::cpu::{Cpu, CpuLimit, CpuUse};
 pub use self::freezer::{Freezer, State, Version, freeze_all};
 pub use self::group::{OwnGroup, Parent};
 pub use self::hierarchy::{Membership, memberships, processes};
@@ -32,8 +34,18 @@ pub enum CgroupError {
         /// The process.
         pid: i32,
     },
-    /// Freezing this group would freeze the node's or the caller's own processes.
-    #[error("the freezer group {path} also holds the node's own processes: refusing to freeze it")]
+    /// The process's group lacks a controller.
+    #[error("the cgroup of process {pid} has no {controller} controller")]
+    NoController {
+        /// The process.
+        pid: i32,
+        /// The controller.
+        controller: &'static str,
+    },
+    /// Freezing or slowing down this group would do the same to the node's or the caller's own processes.
+    #[error(
+        "the cgroup {path} also holds the node's own processes: refusing to freeze it or to slow it down"
+    )]
     NotItsOwn {
         /// The group.
         path: PathBuf,
@@ -49,7 +61,7 @@ pub enum CgroupError {
         source: io::Error,
     },
     /// A file of a group says something unexpected.
-    #[error("{path} says {content:?}, which is no known state")]
+    #[error("{path} says {content:?}, which is nothing known")]
     UnknownState {
         /// The file.
         path: PathBuf,
@@ -76,6 +88,7 @@ impl CgroupError {
         match self {
             Self::Process { .. } => "ProcessEnded",
             Self::NotMounted { .. } => "CgroupNotMounted",
+            Self::NoController { .. } => "CpuControllerMissing",
             Self::NotItsOwn { .. } => "CgroupShared",
             Self::File { .. } | Self::UnknownState { .. } => "CgroupUnusable",
             Self::Deadline { .. } => "FreezeTimeout",

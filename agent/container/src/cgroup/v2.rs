@@ -1,9 +1,13 @@
-//! Freezing in version 2 (Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`).
+//! Freezing and CPU time in version 2 (Documentation/admin-guide/cgroup-v2.rst, `cgroup.freeze`, `cpu.max`, `cpu.stat`).
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::{CgroupError, State};
+use super::{CgroupError, CpuLimit, State};
 use crate::bounded;
+
+/// Quota (`max` without a limit) and period in µs.
+pub(super) const CPU_MAX: &str = "cpu.max";
 
 pub(super) fn request(directory: &Path, frozen: bool) -> Result<(), CgroupError> {
     let path = directory.join("cgroup.freeze");
@@ -27,6 +31,39 @@ pub(super) fn state(directory: &Path) -> Result<State, CgroupError> {
             content: text,
         }),
     }
+}
+
+pub(super) fn cpu_limit(directory: &Path) -> Result<CpuLimit, CgroupError> {
+    let path = directory.join(CPU_MAX);
+    let text = bounded::read_text(&path, 64).map_err(CgroupError::file("read", &path))?;
+    let parsed = text.trim_end().split_once(' ').and_then(|(quota, period)| {
+        Some(CpuLimit {
+            quota_us: match quota {
+                "max" => None,
+                quota => Some(quota.parse().ok()?),
+            },
+            period_us: period.parse().ok()?,
+        })
+    });
+    parsed.ok_or(CgroupError::UnknownState { path, content: text })
+}
+
+pub(super) fn set_cpu_limit(directory: &Path, limit: CpuLimit) -> Result<(), CgroupError> {
+    let path = directory.join(CPU_MAX);
+    let quota = limit
+        .quota_us
+        .map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+    let text = format!("{quota} {}", limit.period_us);
+    std::fs::write(&path, text).map_err(CgroupError::file("write", path))
+}
+
+pub(super) fn cpu_used(directory: &Path) -> Result<Duration, CgroupError> {
+    let path = directory.join("cpu.stat");
+    let text = bounded::read_text(&path, 4096).map_err(CgroupError::file("read", &path))?;
+    let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "));
+    used.and_then(|used| used.parse().ok())
+        .map(Duration::from_micros)
+        .ok_or(CgroupError::UnknownState { path, content: text })
 }
 
 #[cfg(test)]
