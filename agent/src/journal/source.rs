@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use godwit_container::cgroup::Freezer;
+use godwit_container::cgroup::{Cpu, CpuLimit, Freezer};
 use serde::{Deserialize, Serialize};
 
 /// One line of a source's journal.
@@ -26,6 +26,17 @@ pub enum SourceEntry {
     HoldPrepared {
         /// The network namespace, as a path on the node.
         netns: PathBuf,
+    },
+    /// A container is about to get less CPU time, perhaps not for the first time.
+    Throttled {
+        /// Container name.
+        container: String,
+        /// What limits it.
+        cpu: Cpu,
+        /// The limit before any of ours.
+        former: CpuLimit,
+        /// The limit that it is about to get.
+        limit: CpuLimit,
     },
     /// `runc checkpoint` is about to be started for this container and will wait at its gate.
     CheckpointPrepared {
@@ -62,6 +73,17 @@ pub enum SourceEntry {
 /// One thing to undo, in the order of [`undo_source`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undo {
+    /// Give a container its CPU time back.
+    Unthrottle {
+        /// Container name.
+        container: String,
+        /// What limits it.
+        cpu: Cpu,
+        /// The limit that it had.
+        former: CpuLimit,
+        /// Those that it may have now, if nobody else has set one.
+        ours: Vec<CpuLimit>,
+    },
     /// End a runtime call: open its gate with `abort` if CRIU was never let through, else freeze first and then kill.
     EndCheckpoint {
         /// Container name.
@@ -88,7 +110,8 @@ pub enum Undo {
 }
 
 /// What to undo, in that order: CRIU must be out of the tasks before the network opens, and the network must be open
-/// before the tasks run, so that nothing they write is lost.
+/// before the tasks run, so that nothing they write is lost. CPU time comes first: it takes no time, and whatever has to
+/// wait for the tasks then waits less.
 ///
 /// Never called with a committed journal; gives nothing for one.
 pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
@@ -101,7 +124,7 @@ pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
         return Vec::new();
     }
     let frozen = entries.contains(&SourceEntry::Freezing);
-    let mut undo = Vec::new();
+    let mut undo = unthrottle(entries);
     let mut thaw = Vec::new();
     for entry in entries {
         if let SourceEntry::CheckpointPrepared {
@@ -131,6 +154,36 @@ pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
     }));
     undo.append(&mut thaw);
     undo
+}
+
+/// One for each container that was ever throttled.
+fn unthrottle(entries: &[SourceEntry]) -> Vec<Undo> {
+    let mut found: Vec<Undo> = Vec::new();
+    for entry in entries {
+        let SourceEntry::Throttled {
+            container,
+            cpu,
+            former,
+            limit,
+        } = entry
+        else {
+            continue;
+        };
+        let known = found.iter_mut().find_map(|undo| match undo {
+            Undo::Unthrottle { cpu: of, ours, .. } if of == cpu => Some(ours),
+            _ => None,
+        });
+        match known {
+            Some(ours) => ours.push(*limit),
+            None => found.push(Undo::Unthrottle {
+                container: container.clone(),
+                cpu: cpu.clone(),
+                former: *former,
+                ours: vec![*limit],
+            }),
+        }
+    }
+    found
 }
 
 /// Where a restarted agent takes a migration up again.
@@ -175,7 +228,29 @@ mod tests {
 
     use super::*;
 
+    fn cpu(container: &str) -> Cpu {
+        Cpu::at(Version::V1, Path::new(container), Path::new(container))
+    }
+
+    fn limit(quota_us: Option<u64>) -> CpuLimit {
+        CpuLimit {
+            quota_us,
+            period_us: 100_000,
+        }
+    }
+
+    /// `app` had no limit, `sidecar` had one.
+    fn former(container: &str) -> CpuLimit {
+        limit((container == "sidecar").then_some(70_000))
+    }
+
     fn whole_run() -> Vec<SourceEntry> {
+        let throttled = |container: &str, quota| SourceEntry::Throttled {
+            container: container.to_owned(),
+            cpu: cpu(container),
+            former: former(container),
+            limit: limit(Some(quota)),
+        };
         let checkpoint = |container: &str| SourceEntry::CheckpointPrepared {
             container: container.to_owned(),
             freezer: Freezer::at(Version::V1, Path::new("freezer")),
@@ -193,12 +268,23 @@ mod tests {
             SourceEntry::HoldPrepared {
                 netns: PathBuf::from("netns"),
             },
+            throttled("app", 40_000),
+            throttled("sidecar", 20_000),
+            throttled("app", 30_000),
+            throttled("sidecar", 10_000),
             checkpoint("app"),
             checkpoint("sidecar"),
             SourceEntry::Freezing,
             SourceEntry::Committed { addresses: vec![] },
             SourceEntry::Released { carried: vec![] },
         ]
+    }
+
+    fn up_to(last: &SourceEntry) -> Vec<SourceEntry> {
+        let mut run = whole_run();
+        let end = run.iter().position(|entry| entry == last).unwrap();
+        run.truncate(end + 1);
+        run
     }
 
     #[test]
@@ -225,28 +311,74 @@ mod tests {
 
     #[test]
     fn a_frozen_source_is_freed_of_criu_then_opened_then_thawed() {
-        let undo = undo_source(&whole_run()[..5]);
+        let undo = undo_source(&up_to(&SourceEntry::Freezing));
         let order: Vec<u8> = undo
             .iter()
             .map(|undo| match undo {
+                Undo::Unthrottle { .. } => 0,
                 Undo::EndCheckpoint { frozen, .. } => {
                     assert!(frozen);
-                    0
+                    1
                 }
-                Undo::Unhold { .. } => 1,
-                Undo::Thaw { .. } => 2,
+                Undo::Unhold { .. } => 2,
+                Undo::Thaw { .. } => 3,
             })
             .collect();
-        assert_eq!(order, [0, 0, 1, 2, 2]);
+        assert_eq!(order, [0, 0, 1, 1, 2, 3, 3]);
     }
 
     #[test]
     fn a_source_that_was_never_frozen_is_not_thawed() {
-        let undo = undo_source(&whole_run()[..4]);
+        let mut entries = up_to(&SourceEntry::Freezing);
+        entries.pop();
+        let undo = undo_source(&entries);
         assert!(
             !undo.iter().any(|undo| matches!(undo, Undo::Thaw { .. })),
             "{undo:?}"
         );
-        assert_eq!(undo.len(), 3);
+        assert_eq!(undo.len(), 5);
+    }
+
+    #[test]
+    fn before_the_commit_whoever_was_throttled_gets_back_the_very_first_limit() {
+        let run = whole_run();
+        for end in 1..=run.len() {
+            let entries = &run[..end];
+            let committed = resume_source(entries) != SourceResume::RollBack;
+            let undo = undo_source(entries);
+            for container in ["app", "sidecar"] {
+                let limits: Vec<CpuLimit> = entries
+                    .iter()
+                    .filter_map(|entry| match entry {
+                        SourceEntry::Throttled {
+                            container: of, limit, ..
+                        } if of == container => Some(*limit),
+                        _ => None,
+                    })
+                    .collect();
+                let wanted = Undo::Unthrottle {
+                    container: container.to_owned(),
+                    cpu: cpu(container),
+                    former: former(container),
+                    ours: limits.clone(),
+                };
+                let times = undo.iter().filter(|undo| **undo == wanted).count();
+                let due = usize::from(!committed && !limits.is_empty());
+                assert_eq!(times, due, "{container} after {entries:?}");
+            }
+            let all = undo
+                .iter()
+                .filter(|undo| matches!(undo, Undo::Unthrottle { .. }))
+                .count();
+            assert!(all <= 2, "{undo:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_undone_survives_the_file() {
+        let run = whole_run();
+        let text = serde_json::to_string(&run).unwrap();
+        let read: Vec<SourceEntry> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, run);
     }
 }

@@ -380,6 +380,7 @@ impl Attempt {
         let Self {
             link,
             memory,
+            journal,
             status,
             deadline,
             ..
@@ -399,7 +400,7 @@ impl Attempt {
         // Until kubelet has started the target's containers the pod goes on writing.
         let copying = async {
             match memory {
-                Some(memory) => memory.copy(sender, status, *deadline, parked).await,
+                Some(memory) => memory.copy(sender, journal, status, *deadline, parked).await,
                 None => Ok(()),
             }
         };
@@ -422,6 +423,7 @@ impl Attempt {
         let Self {
             link,
             memory: Some(memory),
+            journal,
             status,
             deadline,
             ..
@@ -433,7 +435,7 @@ impl Attempt {
             .as_ref()
             .ok_or_else(|| not_connected(SourceStep::CopyMemory))?;
         let (_tell, ready) = watch::channel(true);
-        memory.copy(sender, status, *deadline, ready).await
+        memory.copy(sender, journal, status, *deadline, ready).await
     }
 
     /// The node that takes the pod.

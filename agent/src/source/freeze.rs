@@ -87,6 +87,11 @@ impl Attempt {
             .iter()
             .map(|container| container.freezer.clone())
             .collect();
+        if let Some(memory) = &mut self.memory {
+            // The last moment at which it serves: what runs on after a rollback has the limits that it had, and tasks that wait for
+            // CPU time freeze late.
+            memory.unthrottle();
+        }
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
             .await

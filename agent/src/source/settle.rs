@@ -79,7 +79,8 @@ impl<'a> Settling<'a> {
                 SourceEntry::HoldPrepared { netns } => settling.netns = Some(netns.clone()),
                 SourceEntry::Committed { addresses } => settling.addresses.clone_from(addresses),
                 SourceEntry::Released { .. } => return None,
-                SourceEntry::CheckpointPrepared { .. }
+                SourceEntry::Throttled { .. }
+                | SourceEntry::CheckpointPrepared { .. }
                 | SourceEntry::Freezing
                 | SourceEntry::RolledBack { .. } => {}
             }

@@ -35,6 +35,10 @@ impl SourceStatus {
             report.step = Some(failure.step.clone());
             report.reason = Some(failure.reason.clone());
             report.message = Some(failure.message.clone());
+            // It is undone before this is said.
+            if let Some(memory) = &mut report.memory {
+                memory.throttle_percent = None;
+            }
         });
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use godwit_container::call::reattach;
+use godwit_container::{
+    call::reattach,
+    cgroup::{Cpu, CpuLimit},
+};
 use godwit_network::hold::{self, ActiveHold};
 use godwit_runtime::record::{self, RecordDir};
 use tokio::{task, time::timeout};
@@ -29,6 +32,12 @@ const TRIES: u32 = 25;
 pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Option<ActiveHold>) {
     for step in undo_source(entries) {
         match step {
+            Undo::Unthrottle {
+                container,
+                cpu,
+                former,
+                ours,
+            } => unthrottle(&container, &cpu, former, &ours).await,
             Undo::EndCheckpoint {
                 container,
                 call,
@@ -69,6 +78,23 @@ pub(super) async fn undo(node: &Arc<Node>, entries: &[SourceEntry], mut live: Op
                 }
             }
         }
+    }
+}
+
+async fn unthrottle(container: &str, cpu: &Cpu, former: CpuLimit, ours: &[CpuLimit]) {
+    for _ in 0..TRIES {
+        match cpu.put_back(former, ours) {
+            Ok(true) => return tracing::info!(container, ?former, "the container has its CPU time again"),
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(
+                    container,
+                    error = chain(&error),
+                    "the CPU limit could not be put back"
+                );
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -18,10 +18,12 @@ use super::{
     container::{ContainerMemory, MemoryError},
     pump::{Caps, Pump, Sent},
     report::{self, Progress},
+    throttle::Throttle,
     wish::MemoryWish,
 };
 use crate::{
-    failure::Failure,
+    failure::{AtStep, Failure},
+    journal::{Journal, SourceEntry},
     node::Node,
     peer::Sender,
     source::{facts::SourcePod, status::SourceStatus},
@@ -45,6 +47,7 @@ pub(in crate::source) struct Memory {
     history: Vec<Passed>,
     costs: Costs,
     progress: Progress,
+    throttle: Throttle,
     last_end: Instant,
 }
 
@@ -87,7 +90,8 @@ impl Memory {
             .map_err(|error| Failure::from_error(step, "Internal", &error))?;
         let why = match attached {
             Ok(containers) if method != Method::None => {
-                let memory = Self::new(node, wish, containers, method);
+                let throttle = Throttle::find(node, pod, &wish);
+                let memory = Self::new(node, wish, containers, method, throttle);
                 return Ok(Choice::PreCopy(Box::new(memory)));
             }
             Ok(_) => {
@@ -109,7 +113,13 @@ impl Memory {
         )))
     }
 
-    fn new(node: &Node, wish: MemoryWish, containers: Vec<ContainerMemory>, method: Method) -> Self {
+    fn new(
+        node: &Node,
+        wish: MemoryWish,
+        containers: Vec<ContainerMemory>,
+        method: Method,
+        throttle: Throttle,
+    ) -> Self {
         let pages: u64 = containers.iter().map(ContainerMemory::found_pages).sum();
         Self {
             containers,
@@ -124,14 +134,17 @@ impl Memory {
                 assumed_bandwidth: ASSUMED_BANDWIDTH,
             },
             progress: Progress::new(method),
+            throttle,
             last_end: Instant::now(),
         }
     }
 
-    /// Rounds until the pod is ready to be frozen and `parked` is true. Fails if it cannot be frozen within the budget.
+    /// Rounds until the pod is ready to be frozen and `parked` is true. Fails if it cannot be frozen within the budget. Containers that
+    /// are throttled for it stay so, until [`Self::unthrottle`] or the undo of the journal.
     pub(in crate::source) async fn copy(
         &mut self,
         sender: &Sender,
+        journal: &mut Journal<SourceEntry>,
         status: &mut SourceStatus,
         deadline: Instant,
         mut parked: watch::Receiver<bool>,
@@ -142,8 +155,16 @@ impl Memory {
             match self.decide(deadline, may_freeze) {
                 Next::Freeze => return Ok(()),
                 Next::Refuse(error) => return Err(self.refusal(step, &error)),
-                Next::Throttle { .. }
-                | Next::Round {
+                Next::Throttle { percent } => {
+                    let announce = |entry| journal.append(entry).at(step);
+                    self.throttle.set(percent, self.history.len(), announce).await?;
+                    self.progress.throttled(self.throttle.percent());
+                    say(status, self.progress.if_due());
+                    if !self.throttle.allowed() {
+                        continue;
+                    }
+                }
+                Next::Round {
                     pause: Duration::ZERO,
                 } => {}
                 Next::Round { pause } => {
@@ -158,6 +179,7 @@ impl Memory {
             if !may_freeze {
                 let surplus = self.history.len().saturating_sub(LOOKED_BACK);
                 self.history.drain(..surplus);
+                self.throttle.forget(surplus);
             }
         }
     }
@@ -169,9 +191,9 @@ impl Memory {
             costs: self.costs,
             budget: self.wish.budget,
             mode: self.wish.rounds_mode(),
-            auto_converge: false,
-            throttle: None,
-            throttled_at: 0,
+            auto_converge: self.throttle.allowed() && self.could_fit(),
+            throttle: self.throttle.percent(),
+            throttled_at: self.throttle.rounds(),
             time_left: Some(deadline.saturating_duration_since(Instant::now())),
             may_freeze,
         };
@@ -180,8 +202,20 @@ impl Memory {
         next
     }
 
+    /// What a freeze would take with nothing left to send.
+    fn least_freeze(&self) -> Duration {
+        Estimate::of(&self.history, Some(0), &self.costs).freeze
+    }
+
+    /// Whether the budget could be kept if only less was written; else nobody is slowed down for it.
+    fn could_fit(&self) -> bool {
+        self.wish
+            .budget
+            .is_none_or(|budget| self.least_freeze() <= budget)
+    }
+
     fn refusal(&self, step: SourceStep, error: &godwit_memory::rounds::DirtyRateTooHigh) -> Failure {
-        let nothing_left = Estimate::of(&self.history, Some(0), &self.costs).freeze;
+        let nothing_left = self.least_freeze();
         match self.wish.budget {
             Some(budget) if nothing_left > budget => budget_too_small(step, nothing_left, budget),
             _ => Failure::from_error(step, error.reason(), error),
@@ -236,6 +270,12 @@ impl Memory {
         tracing::info!(round = self.number, pages, bytes = passed.bytes, ?took, freeze = ?estimate.freeze, "memory copied");
         say(status, self.progress.if_due());
         Ok(())
+    }
+
+    /// Gives the containers their CPU time back, at once.
+    pub(in crate::source) fn unthrottle(&mut self) {
+        self.throttle.put_back();
+        self.progress.throttled(None);
     }
 
     /// What the status says at the end.

@@ -6,6 +6,7 @@
 //! | `container` | one container: which pages, read, encoded |
 //! | `pump` | from the thread that reads pages to the wire, under the caps |
 //! | `copying` | rounds while the pod runs, until it may be frozen |
+//! | `throttle` | less CPU time for what writes too fast |
 //! | `last` | the rest, in the freeze |
 //! | `size` | how much memory there is |
 //! | `report` | how far it is, for `status.source.memory` |
@@ -16,6 +17,7 @@ mod last;
 mod pump;
 mod report;
 mod size;
+mod throttle;
 mod wish;
 
 pub use container::MemoryError;
