@@ -28,6 +28,13 @@ pub fn kill_operators(lab: &Lab) -> Result<()> {
     end(&found)
 }
 
+/// Ends the agent of a node, as by `kill -9`.
+pub fn kill_agent(lab: &Lab, node: &str) -> Result<()> {
+    let found = lab.cluster().node(node)?.pids_of("godwit-agent");
+    ensure!(!found.is_empty(), "no agent runs on {node}");
+    end(&found)
+}
+
 /// Replaces the agent of a node by a new pod, which has no back-off to wait for, and waits until it is ready.
 pub async fn renew_agent(lab: &Lab, node: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(lab.client(), NAMESPACE);

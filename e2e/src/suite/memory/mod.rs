@@ -3,6 +3,7 @@
 mod agents;
 mod budget;
 mod called_off;
+mod converge;
 mod fill;
 mod modes;
 mod moved;
@@ -24,6 +25,8 @@ pub const ALL: &[Behaviour] = &[
     fill::BEHAVIOUR,
     budget::TOO_FAST,
     budget::TOO_SMALL,
+    converge::ENDS,
+    converge::BROKEN_OFF,
     called_off::BEHAVIOUR,
     modes::BEHAVIOUR,
     wire::BEHAVIOUR,
