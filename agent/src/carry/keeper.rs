@@ -6,6 +6,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use godwit_container::host::Host;
@@ -434,10 +435,13 @@ impl CarryKeeper {
 
     /// Writes it down, then does at once what was prepared; the rest follows beside other work.
     async fn flip(&self, entry: Entry) -> Result<(), CarryError> {
+        let began = Instant::now();
         entry.save(&self.directory)?;
         let (address, record, network) = (entry.address(), entry.record.clone(), self.network.clone());
         self.entries().insert(address, entry);
+        let saved = began.elapsed();
         carry::flip(&network, &record).await?;
+        tracing::info!(%address, ?saved, flipped = ?began.elapsed() - saved, "the address goes another way");
         tokio::spawn(async move {
             if let Err(error) = carry::settle(&network, &record).await {
                 tracing::warn!(%address, error = chain(&error), "neighbours may ask the old pod for a while");

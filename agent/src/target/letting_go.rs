@@ -5,7 +5,10 @@ use std::time::Duration;
 use godwit_container::cgroup::Freezer;
 use godwit_network::mute::{Speaking, Voice};
 use godwit_transfer::{Message, Running};
-use tokio::{task, time::timeout};
+use tokio::{
+    task,
+    time::{Instant, timeout},
+};
 
 use super::{
     container::TargetContainer,
@@ -51,10 +54,12 @@ impl TargetTask {
             }
         }
         // The network first: what the tasks write when they wake up must not be lost, and what comes for them is queued by their sockets.
+        let began = Instant::now();
         let (speaking, carried) = tokio::join!(
             self.speak(held.voice, &journal),
             self.node.carry.activate(&parties.pod_uid)
         );
+        let routed = began.elapsed();
         thaw(held.freezers).await;
         if let Some(sender) = link {
             let running = Message::Running(Running {
@@ -62,6 +67,7 @@ impl TargetTask {
             });
             let _ = timeout(FAREWELL, sender.send(running)).await;
         }
+        tracing::info!(?routed, thawed = ?began.elapsed() - routed, "let go");
         if let Some(speaking) = speaking
             && let Err(error) = speaking.settle().await
         {
