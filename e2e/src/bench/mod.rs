@@ -163,8 +163,9 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
         for (name, us) in &run.parts {
             table.add_us(&format!("– {name}"), *us);
         }
-        if let Some(dump) = run.traced.dump {
-            table.add_us("– in CRIU: dump, tasks stand still", dump.frozen_us);
+        // Not CRIU's own frozen_time: in a lazy dump CRIU never ends that clock.
+        if let Some(us) = run.traced.in_dump_us() {
+            table.add_us("– in CRIU: dump, from its gate to its end", us);
         }
         if let Some(restore) = run.traced.restore {
             table.add_us("– in CRIU: restore", restore.restore_us);

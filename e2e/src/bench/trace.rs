@@ -46,6 +46,17 @@ pub struct Traced {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
+impl Traced {
+    /// From the opening of the dump's gate to CRIU's word that it is done, in microseconds, if both were found.
+    pub fn in_dump_us(&self) -> Option<u64> {
+        let when = |name: &str| {
+            let found = self.dump_stages.iter().find(|stage| stage.name == name);
+            found.map(|stage| stage.unix_us)
+        };
+        when("done")?.checked_sub(when("go")?)
+    }
+}
+
 /// Files under watch.
 #[derive(Debug)]
 pub struct Trace {
