@@ -232,6 +232,10 @@ mod tests {
         let put_back = cpu.put_back(limit(None), &[limit(Some(30_000))]);
         assert!(!put_back.unwrap());
         assert_eq!(cpu.limit().unwrap(), limit(Some(50_000)));
+        // A period that somebody else has set is no reason to leave a container slowed down.
+        let (_dir, cpu) = v2_with("30000 200000\n");
+        assert!(cpu.put_back(limit(None), &[limit(Some(30_000))]).unwrap());
+        assert_eq!(cpu.limit().unwrap(), limit(None));
     }
 
     #[test]
