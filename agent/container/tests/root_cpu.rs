@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,15 +29,14 @@ impl Busy {
             .filter(|one| one.has("cpu") || one.has("cpuacct") || one.is_v2());
         let name = format!("gwt-cpu-{}", host.pid);
         let directories: Vec<_> = wanted.map(|one| one.directory.join(&name)).collect();
-        let enter: String = directories
-            .iter()
-            .map(|directory| {
-                std::fs::create_dir(directory).unwrap();
-                format!("echo $$ > {}/cgroup.procs && ", directory.display())
-            })
-            .collect();
+        let mut script = String::new();
+        for directory in &directories {
+            std::fs::create_dir(directory).unwrap();
+            write!(script, "echo $$ > {}/cgroup.procs && ", directory.display()).unwrap();
+        }
+        script.push_str("while :; do :; done");
         let child = Command::new("/bin/sh")
-            .args(["-c", &format!("{enter} while :; do :; done")])
+            .args(["-c", &script])
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
