@@ -441,7 +441,7 @@ impl CarryKeeper {
         self.entries().insert(address, entry);
         let saved = began.elapsed();
         carry::flip(&network, &record).await?;
-        tracing::info!(%address, ?saved, flipped = ?began.elapsed() - saved, "the address goes another way");
+        tracing::info!(%address, ?saved, flipped = ?began.elapsed().saturating_sub(saved), "the address goes another way");
         tokio::spawn(async move {
             if let Err(error) = carry::settle(&network, &record).await {
                 tracing::warn!(%address, error = chain(&error), "neighbours may ask the old pod for a while");

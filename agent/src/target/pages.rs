@@ -125,7 +125,7 @@ fn store_all(directory: &Path, mut batches: mpsc::Receiver<Bytes>) -> Result<Sto
                     range,
                     from: (process, address),
                 } => {
-                    for offset in (0..range.bytes()).step_by(PAGE as usize) {
+                    for offset in (0..range.pages).map(|page| page * PAGE) {
                         store.copy(ns_pid, range.start + offset, (process, address + offset))?;
                     }
                 }
