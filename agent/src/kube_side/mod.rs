@@ -4,6 +4,7 @@
 mod backoff;
 mod feed;
 mod node_label;
+mod plainer;
 mod pods;
 mod pods_state;
 mod report;
@@ -12,6 +13,7 @@ mod subscribers;
 
 pub use feed::{MigrationEvent, MigrationFeed, Role};
 pub use node_label::NodeLabel;
+pub use plainer::Plainer;
 pub use pods::NodePods;
 pub use pods_state::PodEvent;
 pub use report::{FlushError, Report, Reporter, SourceReporter, TargetReporter};

@@ -1,7 +1,8 @@
 //! What the agent says of a migration: `status.source` or `status.target`, each by a field manager of its own.
 //!
 //! Saying so never makes a migration wait: reports go out in the background, the newest wins, and they are tried again
-//! until the API server has them or the object is gone.
+//! until the API server has them or the object is gone. A report that it will not take as it is goes out with less in
+//! it ([`super::plainer`]): the state in it is what others wait for.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -16,12 +17,13 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use super::plainer::Plainer;
 
 /// Longest wait for one answer.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// A part of the status that this agent writes.
-pub trait Report: Serialize + Clone + PartialEq + Send + Sync + 'static {
+pub trait Report: Plainer + Serialize + Clone + PartialEq + Send + Sync + 'static {
     /// Its field below `status`.
     const FIELD: &'static str;
     /// Its field manager.
@@ -136,7 +138,7 @@ enum Attempt {
     Taken,
     /// The object is gone, or another has its name.
     Gone,
-    /// This very report will never be taken.
+    /// This very report will not be taken, however often it is tried.
     Refused(String),
     /// Later, perhaps.
     Failed(String),
@@ -161,13 +163,9 @@ async fn send_all<R: Report>(
             continue;
         };
         if told.borrow().done < number {
-            match sink.send(&report).await {
+            match send(&sink, &report).await {
                 Attempt::Taken => {
                     backoff.reset();
-                    told.send_modify(|progress| progress.done = number);
-                }
-                Attempt::Refused(message) => {
-                    warn!(field = R::FIELD, message, "report refused by the API server");
                     told.send_modify(|progress| progress.done = number);
                 }
                 Attempt::Gone => {
@@ -175,7 +173,8 @@ async fn send_all<R: Report>(
                     told.send_modify(|progress| progress.gone = true);
                     return;
                 }
-                Attempt::Failed(message) => {
+                // Even the barest was refused: by a policy, or a definition that may be mended. Nobody else can say it.
+                Attempt::Failed(message) | Attempt::Refused(message) => {
                     info!(field = R::FIELD, message, "report not taken yet");
                     // Not cut short by a newer report: the server may be away.
                     tokio::time::sleep(backoff.next()).await;
@@ -187,6 +186,27 @@ async fn send_all<R: Report>(
             return;
         }
     }
+}
+
+/// Sends the report, or as much of it as is taken. [`Attempt::Refused`] if nothing is.
+async fn send<R: Report>(sink: &impl Sink<R>, report: &R) -> Attempt {
+    let mut tried = report.clone();
+    let mut attempt = sink.send(report).await;
+    for plainer in [report.without_figures(), report.barest()] {
+        let Attempt::Refused(message) = &attempt else {
+            break;
+        };
+        if plainer == tried {
+            continue;
+        }
+        warn!(
+            field = R::FIELD,
+            message, "report refused by the API server; its state goes out without some of the rest"
+        );
+        attempt = sink.send(&plainer).await;
+        tried = plainer;
+    }
+    attempt
 }
 
 struct ApiSink<R> {
@@ -223,7 +243,9 @@ fn attempt_of(error: &kube::Error) -> Attempt {
     if status.is_not_found() || (status.is_conflict() && status.message.to_lowercase().contains("uid")) {
         return Attempt::Gone;
     }
-    if status.is_invalid() || status.code == 400 {
+    // What server-side apply says of a field that the definition does not have, as an internal error.
+    let undeclared = status.code == 500 && status.message.contains("field not declared in schema");
+    if undeclared || status.is_invalid() || matches!(status.code, 400 | 413 | 422) {
         return Attempt::Refused(status.message.clone());
     }
     Attempt::Failed(format!("{} ({})", status.message, status.code))
@@ -234,15 +256,19 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
-    use godwit_crds::TargetState;
+    use godwit_crds::{TargetMemory, TargetState};
     use kube::core::Status;
 
     use super::*;
+
+    type Limit = fn(&TargetReport) -> bool;
 
     #[derive(Clone, Default)]
     struct Script {
         answers: Arc<Mutex<VecDeque<Attempt>>>,
         sent: Arc<Mutex<Vec<TargetState>>>,
+        /// Reports that say more than that are refused.
+        limit: Option<Limit>,
         gate: Option<Arc<tokio::sync::Semaphore>>,
     }
 
@@ -252,6 +278,9 @@ mod tests {
                 gate.acquire().await.unwrap().forget();
             }
             self.sent.lock().unwrap().push(report.state);
+            if self.limit.is_some_and(|limit| !limit(report)) {
+                return Attempt::Refused("field not declared in schema".to_owned());
+            }
             self.answers.lock().unwrap().pop_front().unwrap_or(Attempt::Taken)
         }
     }
@@ -302,16 +331,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_gone_object_ends_it_and_a_refused_report_does_not() {
+    async fn a_state_gets_through_whatever_else_is_refused() {
+        let limits: [(Limit, usize); 3] = [
+            (|_| true, 1),
+            (|report| report.memory.is_none(), 2),
+            (|report| report.memory.is_none() && !report.resumed, 3),
+        ];
+        for (limit, attempts) in limits {
+            let script = Script {
+                limit: Some(limit),
+                ..Script::default()
+            };
+            let reporter = Reporter::with_sink(script.clone());
+            reporter.report(TargetReport {
+                memory: Some(TargetMemory::default()),
+                resumed: true,
+                ..report(TargetState::Running)
+            });
+            assert_eq!(reporter.flush(LONG).await, Ok(()));
+            assert_eq!(*script.sent.lock().unwrap(), vec![TargetState::Running; attempts]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_altogether_is_tried_again_and_no_attempt_is_wasted_on_the_same() {
         let script = Script::default();
-        script
-            .answers
-            .lock()
-            .unwrap()
-            .extend([Attempt::Refused("no".to_owned()), Attempt::Gone]);
+        let refused = Attempt::Refused("policy".to_owned());
+        script.answers.lock().unwrap().extend([refused.clone(), refused]);
         let reporter = Reporter::with_sink(script.clone());
-        reporter.report(report(TargetState::Ready));
+        // Nothing in it can be left out: one attempt each time.
+        reporter.report(report(TargetState::Aborted));
         assert_eq!(reporter.flush(LONG).await, Ok(()));
+        assert_eq!(script.sent.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_gone_object_ends_it() {
+        let script = Script::default();
+        script.answers.lock().unwrap().push_back(Attempt::Gone);
+        let reporter = Reporter::with_sink(script.clone());
         reporter.report(report(TargetState::Running));
         assert_eq!(reporter.flush(LONG).await, Err(FlushError::Gone));
         reporter.report(report(TargetState::Aborted));
@@ -352,6 +410,16 @@ mod tests {
             Attempt::Gone
         );
         assert!(matches!(answer(422, "bad", "Invalid"), Attempt::Refused(_)));
+        assert!(matches!(
+            answer(
+                500,
+                "failed to create typed patch object: .status.source.memory: field not declared in schema",
+                ""
+            ),
+            Attempt::Refused(_)
+        ));
+        assert!(matches!(answer(400, "bad", "BadRequest"), Attempt::Refused(_)));
+        assert!(matches!(answer(500, "etcd", "InternalError"), Attempt::Failed(_)));
         assert!(matches!(answer(403, "policy", "Forbidden"), Attempt::Failed(_)));
         assert!(matches!(
             answer(503, "away", "ServiceUnavailable"),
