@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use godwit_container::call::GROUP;
 use godwit_container::cgroup::{OwnGroup, Parent};
+use godwit_container::cri::{Cri, CriError};
 use godwit_container::host::Host;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::Pid;
 use tokio::net::UnixStream;
 
+use super::host_command;
 use super::node::{EngineKind, EngineProcess, NodeError, NodeOps};
 use super::paths::under;
-use super::{cri_status, host_command};
+use crate::failure::chain;
 
 /// Sockets at which engines serve CRI, on the host.
 const SOCKETS: [&str; 3] = [
@@ -29,6 +31,8 @@ const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
 const SHORT: Duration = Duration::from_secs(10);
 /// Limit for `systemctl restart`, which waits until containerd says that it is ready.
 const RESTART: Duration = Duration::from_secs(90);
+/// Limit for one answer of the engine: it is asked again and again while it starts.
+const STATUS: Duration = Duration::from_secs(5);
 /// `ramfs`, from linux/magic.h.
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
@@ -62,6 +66,10 @@ impl HostNode {
             .ok()?;
         major_of(&text)
     }
+}
+
+async fn handlers(socket: &Path) -> Result<Vec<String>, CriError> {
+    Cri::connect(socket).await?.handlers().await
 }
 
 fn call_group() -> Result<OwnGroup, NodeError> {
@@ -135,9 +143,16 @@ impl NodeOps for HostNode {
     }
 
     async fn handlers(&self) -> Result<Vec<String>, NodeError> {
-        cri_status::handlers(&self.cri_socket()?)
-            .await
-            .map_err(|message| NodeError::Cri { message })
+        let socket = self.cri_socket()?;
+        match tokio::time::timeout(STATUS, handlers(&socket)).await {
+            Ok(Ok(names)) => Ok(names),
+            Ok(Err(error)) => Err(NodeError::Cri {
+                message: chain(&error),
+            }),
+            Err(_) => Err(NodeError::Cri {
+                message: format!("no answer within {} s", STATUS.as_secs()),
+            }),
+        }
     }
 
     async fn merged_config(&self, engine: &EngineProcess) -> Option<Result<String, NodeError>> {

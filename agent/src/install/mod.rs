@@ -4,7 +4,6 @@
 //! entry in containerd's configuration. Each step can be cut off at any point and done again; the second time changes nothing.
 
 mod containerd;
-mod cri_status;
 mod error;
 mod files;
 mod host_command;

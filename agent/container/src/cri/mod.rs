@@ -1,5 +1,6 @@
 //! A read-only client of the container runtime interface (CRI, `runtime.v1`) over the runtime's unix socket.
 
+mod handlers;
 pub mod info;
 pub mod socket;
 pub mod wire;
@@ -19,7 +20,8 @@ use self::wire::{
     Container, ContainerFilter, ContainerState, ContainerStateValue, ContainerStatusRequest,
     ContainerStatusResponse, ImageSpec, ImageStatusRequest, ImageStatusResponse, ListContainersRequest,
     ListContainersResponse, ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter,
-    PodSandboxStatusRequest, PodSandboxStatusResponse, VersionRequest, VersionResponse,
+    PodSandboxStatusRequest, PodSandboxStatusResponse, StatusRequest, StatusResponse, VersionRequest,
+    VersionResponse,
 };
 use crate::host::Host;
 
@@ -156,6 +158,18 @@ impl Cri {
             VersionRequest { version: "v1".into() },
         )
         .await
+    }
+
+    /// Names of the runtime handlers that the runtime has loaded.
+    pub async fn handlers(&self) -> Result<Vec<String>, CriError> {
+        let answer: StatusResponse = self
+            .call(
+                "Status",
+                "/runtime.v1.RuntimeService/Status",
+                StatusRequest { verbose: true },
+            )
+            .await?;
+        Ok(handlers::names(&answer))
     }
 
     /// The sandboxes of a pod, in any state.

@@ -25,6 +25,33 @@ pub struct VersionResponse {
     pub runtime_api_version: String,
 }
 
+/// `StatusRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatusRequest {
+    /// Whether the verbose part is wanted.
+    #[prost(bool, tag = "1")]
+    pub verbose: bool,
+}
+
+/// `StatusResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatusResponse {
+    /// The verbose part; containerd: its configuration, as JSON under `config`.
+    #[prost(map = "string, string", tag = "2")]
+    pub info: HashMap<String, String>,
+    /// The loaded runtime handlers, since CRI 1.30.
+    #[prost(message, repeated, tag = "3")]
+    pub runtime_handlers: Vec<RuntimeHandler>,
+}
+
+/// `RuntimeHandler`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RuntimeHandler {
+    /// Its name; empty for the default one.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
 /// `PodSandboxState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]

@@ -1,0 +1,6 @@
+//! Installing on made-up nodes.
+
+mod bench;
+mod cut_off;
+mod installing;
+mod refused;
