@@ -149,7 +149,53 @@ async fn look(client: &Client) -> Result<(), DefinitionError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{Request, Response, StatusCode};
+    use kube::client::Body;
+
     use super::*;
+
+    /// An API server that gives this answer, and what is made of it.
+    async fn looked(status: StatusCode, answer: serde_json::Value) -> Result<(), DefinitionError> {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            assert_eq!(
+                request.uri().path(),
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/podmigrations.godwit.dev"
+            );
+            let body = Body::from(answer.to_string().into_bytes());
+            async move {
+                let mut response = Response::new(body);
+                *response.status_mut() = status;
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        look(&Client::new(service, "default")).await
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_has_is_told_apart() {
+        let own = serde_json::to_value(PodMigration::crd()).unwrap();
+        assert!(looked(StatusCode::OK, own.clone()).await.is_ok());
+        let mut old = own;
+        let source = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/source/properties";
+        let fields = old.pointer_mut(source).unwrap().as_object_mut().unwrap();
+        fields.remove("memory").unwrap();
+        let error = looked(StatusCode::OK, old).await.unwrap_err();
+        assert_eq!(error.reason(), "DefinitionOutdated");
+        assert!(
+            error.to_string().contains("lacks status.source.memory;"),
+            "{error}"
+        );
+        for (code, reason, wanted) in [
+            (StatusCode::NOT_FOUND, "NotFound", "DefinitionMissing"),
+            (StatusCode::FORBIDDEN, "Forbidden", "DefinitionUnreadable"),
+        ] {
+            let answer = serde_json::json!({
+                "kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "message": "no", "reason": reason, "code": code.as_u16()
+            });
+            assert_eq!(looked(code, answer).await.unwrap_err().reason(), wanted);
+        }
+    }
 
     fn outdated(count: usize) -> DefinitionError {
         DefinitionError::Outdated((0..count).map(|number| format!("status.f{number}")).collect())
