@@ -56,7 +56,12 @@ fn definitions(cluster: &Cluster, directory: &Path) -> Result<()> {
     apply.args(["apply", "--server-side", "--force-conflicts", "--filename"]);
     command::output(apply.arg(directory))?;
     let mut wait = cluster.kubectl()?;
-    wait.args(["wait", "--for=condition=Established", "--timeout=60s", "--filename"]);
+    wait.args([
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "--filename",
+    ]);
     command::output(wait.arg(directory)).map(drop)
 }
 
