@@ -1,6 +1,8 @@
 //! Forgetting connections that a node tracked in the past (`nfnetlink_conntrack.h`).
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
 use crate::nfnetlink::{ACK, Attributes, DUMP, Nfnetlink, attribute, message};
@@ -42,30 +44,36 @@ fn plain(body: &[u8], address: Ipv4Addr) -> Option<Entry> {
     })
 }
 
-/// Forgets the untranslated connections of `address` in the calling thread's namespace. To be used by a node through which they did
-/// not pass for a while: what it remembers of them is out of date, so it would call their next packets invalid. Forgotten,
-/// they are picked up again in the middle, which the kernel does by default (`nf_conntrack_tcp_loose`).
+/// What [`remember`] has found, until it is forgotten or cancelled.
+static REMEMBERED: Mutex<BTreeMap<Ipv4Addr, Vec<Entry>>> = Mutex::new(BTreeMap::new());
+
+/// Lists the connections that [`forget`] will forget: the kernel walks its whole table for that, 10 to 20 ms, which are not to be spent in
+/// the freeze. What is tracked from here on has passed through this node, and is not out of date.
+pub(crate) fn remember(address: Ipv4Addr) -> Result<(), Error> {
+    let found = list(&Nfnetlink::open()?, address)?;
+    remembered().insert(address, found);
+    Ok(())
+}
+
+/// Takes [`remember`] back.
+pub(crate) fn cancel(address: Ipv4Addr) {
+    remembered().remove(&address);
+}
+
+fn remembered() -> MutexGuard<'static, BTreeMap<Ipv4Addr, Vec<Entry>>> {
+    REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Forgets the untranslated connections of `address` in the calling thread's namespace: those that were listed before, or all of now. To be
+/// used by a node through which they did not pass for a while: what it remembers of them is out of date, so it would call their next packets
+/// invalid. Forgotten, they are picked up again in the middle, which the kernel does by default (`nf_conntrack_tcp_loose`).
 pub(crate) fn forget(address: Ipv4Addr) -> Result<(), Error> {
     let socket = Nfnetlink::open()?;
-    let mut entries = Vec::new();
-    let list = message(SUBSYSTEM << 8 | 1, DUMP, IPV4, 0, &Attributes::default());
-    let listed = socket.dump("listing tracked connections", &list, |body| {
-        if entries.len() < MOST {
-            entries.extend(plain(body, address));
-        }
-    });
-    match listed {
-        // A node without connection tracking has nothing to forget.
-        Err(error)
-            if matches!(
-                error.errno(),
-                Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOENT)
-            ) =>
-        {
-            return Ok(());
-        }
-        other => other?,
-    }
+    let before = remembered().remove(&address);
+    let entries = match before {
+        Some(entries) => entries,
+        None => list(&socket, address)?,
+    };
     for entry in entries {
         let mut name = Attributes::default().bytes(ORIGINAL | 0x8000, &entry.original);
         if !entry.id.is_empty() {
@@ -84,6 +92,30 @@ pub(crate) fn forget(address: Ipv4Addr) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Connections of `address`; none where nothing is tracked.
+fn list(socket: &Nfnetlink, address: Ipv4Addr) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    let list = message(SUBSYSTEM << 8 | 1, DUMP, IPV4, 0, &Attributes::default());
+    let listed = socket.dump("listing tracked connections", &list, |body| {
+        if entries.len() < MOST {
+            entries.extend(plain(body, address));
+        }
+    });
+    match listed {
+        // A node without connection tracking has nothing to forget.
+        Err(error)
+            if matches!(
+                error.errno(),
+                Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOENT)
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        other => other?,
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ const ANNOUNCE: [Duration; 3] = [
 pub async fn prepare(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
     let CarryRecord { address, part, .. } = record.clone();
     host.route("preparing to carry an address", move |handle| async move {
+        if comes_back(&part) {
+            conntrack::remember(address)?;
+        }
         match part {
             Part::Own {
                 device,
@@ -58,6 +61,7 @@ pub async fn prepare(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
 pub async fn cancel(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
     let CarryRecord { address, part, .. } = record.clone();
     host.route("cancelling a carried address", move |handle| async move {
+        conntrack::cancel(address);
         if let Part::Own { .. } = part {
             remove_return(&handle, address).await?;
         }
@@ -76,11 +80,7 @@ pub async fn flip(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
         ..
     } = record.clone();
     host.route("carrying an address", move |handle| async move {
-        // Connections of clients on the pod's last node did not pass through this home while the pod was with them.
-        if matches!(
-            part,
-            Part::Own { return_by: None, .. } | Part::Forward { old_pod: None, .. }
-        ) {
+        if comes_back(&part) {
             conntrack::forget(address)?;
         }
         relaxed.as_ref().map_or(Ok(()), Relaxed::relax)?;
@@ -132,6 +132,14 @@ pub async fn apply(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
     flip(host, record).await?;
     remove_other_part(host, record).await?;
     restore_filters(host, record).await
+}
+
+/// Connections of clients on the pod's last node did not pass through this home while the pod was with them.
+fn comes_back(part: &Part) -> bool {
+    matches!(
+        part,
+        Part::Own { return_by: None, .. } | Part::Forward { old_pod: None, .. }
+    )
 }
 
 async fn remove_other_part(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
