@@ -9,6 +9,7 @@ pub mod engine;
 pub mod failure;
 pub mod fault;
 pub mod files;
+pub mod haste;
 pub mod health;
 pub mod identity;
 pub mod install;

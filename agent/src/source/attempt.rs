@@ -36,6 +36,7 @@ use crate::{
     carry::{Carried, HandOver, NodeAt},
     failure::{AtStep, Failure},
     files,
+    haste::Haste,
     journal::{Journal, SourceEntry},
     netns,
     node::Node,
@@ -71,6 +72,8 @@ pub(super) struct Attempt {
     /// How the addresses will be sent after the pod.
     pub(super) hand_over: Option<HandOver>,
     pub(super) link: Option<(Sender, Receiver)>,
+    /// From the freeze on.
+    pub(super) haste: Option<Haste>,
     /// What the migration asks for.
     pub(super) wish: MemoryWish,
     /// The pod's memory, if it travels ahead.

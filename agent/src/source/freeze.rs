@@ -22,6 +22,7 @@ use crate::{
     failure::{AtStep, Failure},
     fault::{self, Side},
     files,
+    haste::Haste,
     journal::SourceEntry,
     peer::{Receiver, Sender},
     step::SourceStep,
@@ -92,6 +93,7 @@ impl Attempt {
             // CPU time freeze late.
             memory.unthrottle();
         }
+        self.haste = Some(Haste::begin());
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
             .await

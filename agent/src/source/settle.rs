@@ -18,6 +18,7 @@ use crate::{
     carry::{self, Carried, HandOver, NodeAt},
     failure::{AtStep, Failure, chain},
     fault::{self, Side},
+    haste::Haste,
     journal::{Journal, SourceEntry},
     metrics::{Metrics, ResultLabel, RoleLabel},
     netns,
@@ -40,6 +41,8 @@ pub(super) struct Settling<'a> {
     pub(super) target_address: String,
     pub(super) hold: Option<ActiveHold>,
     pub(super) link: Option<(Sender, Receiver)>,
+    /// Until the pod's packets go on.
+    pub(super) haste: Option<Haste>,
 }
 
 impl<'a> Settling<'a> {
@@ -61,6 +64,7 @@ impl<'a> Settling<'a> {
             target_address: String::new(),
             hold: None,
             link: None,
+            haste: None,
             journal,
             status,
         };
@@ -114,6 +118,7 @@ impl<'a> Settling<'a> {
         let running = Instant::now();
         after_commit(SourceStep::Carry).await;
         self.carry(&carried).await;
+        self.haste = None;
         self.doom().await;
         let bytes = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
         self.journal

@@ -136,6 +136,7 @@ impl SourceTask {
             hold: None,
             hand_over: None,
             link: None,
+            haste: None,
             wish,
             memory: None,
         };
@@ -164,6 +165,7 @@ impl SourceTask {
                     target_address: attempt.plan.target_address.clone().unwrap_or_default(),
                     hold: attempt.hold.take(),
                     link,
+                    haste: attempt.haste.take(),
                 };
                 settling
                     .run(&mut self.updates, Some(freeze), &self.metrics)
@@ -182,6 +184,7 @@ impl SourceTask {
                 if let Some(hand_over) = attempt.hand_over.take() {
                     self.node.carry.keep(hand_over).await;
                 }
+                attempt.haste = None;
                 self.rolled_back(uid, attempt.journal, &mut attempt.status, &failure)
                     .await?;
             }

@@ -67,6 +67,7 @@ impl TargetTask {
             });
             let _ = timeout(FAREWELL, sender.send(running)).await;
         }
+        drop(held.haste);
         tracing::info!(?routed, thawed = ?began.elapsed().saturating_sub(routed), "let go");
         if let Some(speaking) = speaking
             && let Err(error) = speaking.settle().await

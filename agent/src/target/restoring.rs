@@ -19,6 +19,7 @@ use super::{
 use crate::{
     carry::{Carried, CarryError, Newcomer},
     failure::{AtStep, Failure},
+    haste::Haste,
     journal::{Journal, TargetEntry},
     netns,
     node::Node,
@@ -49,6 +50,8 @@ pub(super) struct Held {
     pub(super) freezers: Vec<Freezer>,
     /// What lets its network speak; not there after a restart of the agent.
     pub(super) voice: Option<Voice>,
+    /// Until the pod is let go.
+    pub(super) haste: Haste,
 }
 
 impl Restoring<'_> {
@@ -62,6 +65,8 @@ impl Restoring<'_> {
         end_parking(self.node, self.pod_uid, self.deadline)
             .await
             .at(TargetStep::EndParking)?;
+        // The source freezes as soon as it hears that the first container is parked.
+        let haste = Haste::begin();
         let mut freezers = Vec::new();
         for (index, container) in self.containers.iter().enumerate() {
             freezers.push(self.restore(index, container, &mut news).await?);
@@ -69,6 +74,7 @@ impl Restoring<'_> {
         Ok(Held {
             freezers,
             voice: Some(voice),
+            haste,
         })
     }
 

@@ -24,6 +24,7 @@ use crate::{
     called_off::wish,
     failure::{AtStep, Failure, chain},
     fault::Side,
+    haste::Haste,
     journal::{Journal, TargetEntry, TargetResume, resume_target},
     kube_side::TargetReporter,
     metrics::{Metrics, ResultLabel, RoleLabel},
@@ -371,6 +372,7 @@ impl TargetTask {
         Held {
             freezers: freezers.collect(),
             voice: None,
+            haste: Haste::begin(),
         }
     }
 
