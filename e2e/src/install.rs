@@ -46,7 +46,10 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
     if !status.success() {
         bail!("helm: {status}");
     }
-    Ok(())
+    // Helm is content before the last agent is ready.
+    let mut rollout = cluster.kubectl()?;
+    rollout.args(["rollout", "status", "daemonset/godwit-agent", "--namespace=godwit"]);
+    command::output(rollout.arg("--timeout=120s")).map(drop)
 }
 
 /// Helm installs the definitions of a chart once and never brings them up to date: that is for kubectl, by force because
