@@ -43,9 +43,18 @@ impl Mapping {
     }
 }
 
-/// Reads the text of `/proc/PID/maps`. Lines that make no sense are left out.
+/// Reads the text of `/proc/PID/maps`, in the order of addresses and without overlaps. Lines that make no sense are left out.
+///
+/// The kernel makes the text piece by piece (`fs/seq_file.c`), and looks for the next mapping at the end of the last one it has told of: one
+/// that has grown or was replaced in between begins before that end.
 pub fn parse(text: &str) -> Vec<Mapping> {
-    text.lines().filter_map(line).collect()
+    let mut told = 0;
+    let lines = text.lines().filter_map(line).filter_map(|mut mapping| {
+        mapping.start = mapping.start.max(told);
+        told = told.max(mapping.end);
+        (mapping.start < mapping.end).then_some(mapping)
+    });
+    lines.collect()
 }
 
 fn line(line: &str) -> Option<Mapping> {
@@ -121,6 +130,21 @@ pub fn runs(mappings: &[Mapping]) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mappings_that_changed_while_they_were_listed_do_not_overlap() {
+        let text = "\
+7f0000000000-7f0000004000 rw-p 00000000 00:00 0
+7f0000002000-7f0000008000 rw-p 00000000 00:00 0
+7f0000005000-7f0000006000 rw-p 00000000 00:00 0
+7f0000008000-7f0000009000 rw-p 00000000 00:00 0
+";
+        let spans: Vec<_> = parse(text)
+            .iter()
+            .map(|mapping| (mapping.start & 0xffff, mapping.end & 0xffff))
+            .collect();
+        assert_eq!(spans, [(0, 0x4000), (0x4000, 0x8000), (0x8000, 0x9000)]);
+    }
 
     const TEXT: &str = "\
 55d0c6c00000-55d0c6c02000 r--p 00000000 fe:00 393 /usr/bin/cat with space
