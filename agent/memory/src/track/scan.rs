@@ -139,6 +139,7 @@ impl Pagemap {
         let mut buffer = vec![Region::default(); if max_pages == 0 { REGIONS } else { 1 }];
         let (flags, inverted, all) = wanted.categories();
         let mut start = start;
+        let already = found.len();
         while start < end {
             let guard = if NO_GUARD.load(Ordering::Relaxed) {
                 0
@@ -177,8 +178,32 @@ impl Pagemap {
             }
             start = arguments.walk_end;
         }
+        put_in_order(found, already);
         Ok(())
     }
+}
+
+/// Puts the regions from the one numbered `already` on in order and joins those that overlap. Linux 6.18 was seen to add one, at the end and out of
+/// order, that it had told of before, when mappings changed during the walk.
+fn put_in_order(found: &mut Vec<Region>, already: usize) {
+    let Some(new) = found.get_mut(already..) else {
+        return;
+    };
+    if new.is_sorted_by(|one, other| one.end <= other.start) {
+        return;
+    }
+    new.sort_unstable_by_key(|region| (region.start, region.end));
+    let regions = found.split_off(already);
+    for region in regions {
+        match found.last_mut() {
+            Some(last) if found_overlaps(last, &region) => last.end = last.end.max(region.end),
+            _ => found.push(region),
+        }
+    }
+}
+
+fn found_overlaps(last: &Region, next: &Region) -> bool {
+    last.start <= next.start && next.start <= last.end
 }
 
 fn join(found: &mut Vec<Region>, region: Region) {
@@ -191,6 +216,25 @@ fn join(found: &mut Vec<Region>, region: Region) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::range::PAGE;
+
+    #[test]
+    fn a_region_that_is_told_of_twice_is_one() {
+        let region = |start, end| Region::new(start * PAGE, end * PAGE);
+        let mut found = vec![
+            region(90, 99),
+            region(1, 3),
+            region(5, 6),
+            region(8, 9),
+            region(5, 6),
+        ];
+        put_in_order(&mut found, 1);
+        let ends: Vec<_> = found
+            .iter()
+            .map(|region| (region.start / PAGE, region.end / PAGE))
+            .collect();
+        assert_eq!(ends, [(90, 99), (1, 3), (5, 6), (8, 9)]);
+    }
 
     #[test]
     fn neighbours_are_joined() {
