@@ -189,17 +189,29 @@ impl PageServer {
         }))
     }
 
-    /// Ends it: what it serves must not run any more.
+    /// Ends it: what it serves must not run any more. One that was just being started when the attempt was given up is waited for.
     pub(super) async fn end(&self) {
-        match reattach(&self.call_dir()) {
-            Ok(Some(call)) => call.end().await,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(
-                    container = self.container,
-                    error = crate::failure::chain(&error),
-                    "the page server ends by its deadline only"
-                );
+        let until = Instant::now() + START;
+        loop {
+            let over = match reattach(&self.call_dir()) {
+                Ok(Some(call)) => {
+                    call.end().await;
+                    call.outcome().map(|outcome| outcome.is_some())
+                }
+                Ok(None) => Ok(true),
+                Err(error) => Err(error),
+            };
+            match over {
+                Ok(true) => return,
+                Ok(false) if Instant::now() < until => sleep(LOOK_EVERY).await,
+                other => {
+                    tracing::warn!(
+                        container = self.container,
+                        error = other.err().map(|error| crate::failure::chain(&error)),
+                        "the page server ends by its deadline only"
+                    );
+                    return;
+                }
             }
         }
     }
