@@ -48,6 +48,7 @@ nix::ioctl_readwrite!(pagemap_scan, b'f', 16, Scan);
 pub(super) fn dumpable(pagemap: &File, mapping: Span, found: &mut Vec<Span>) -> Result<(), Errno> {
     let mut regions = vec![Region::default(); REGIONS];
     let mut start = mapping.start;
+    let already = found.len();
     while start < mapping.end {
         let mut scan = Scan {
             size: size_of::<Scan>() as u64,
@@ -82,7 +83,25 @@ pub(super) fn dumpable(pagemap: &File, mapping: Span, found: &mut Vec<Span>) -> 
         }
         start = scan.walk_end;
     }
+    put_in_order(found, already);
     Ok(())
+}
+
+/// Puts the rows from the one numbered `already` on in order and joins those that overlap: Linux 6.18 was seen to tell of a region a second time,
+/// last and out of order.
+fn put_in_order(found: &mut Vec<Span>, already: usize) {
+    let new = found.get(already..).unwrap_or_default();
+    if new.is_sorted_by(|one, other| one.end <= other.start) {
+        return;
+    }
+    let mut rows = found.split_off(already);
+    rows.sort_unstable_by_key(|row| (row.start, row.end));
+    for row in rows {
+        match found.get_mut(already..).and_then(<[Span]>::last_mut) {
+            Some(last) if row.start <= last.end => last.end = last.end.max(row.end),
+            _ => found.push(row),
+        }
+    }
 }
 
 /// `PAGE_IS_GUARD` if the kernel knows it (6.15 and newer), else nothing.
@@ -106,4 +125,17 @@ pub(super) fn knows_guards() -> bool {
         // SAFETY: as above; an empty range and no regions.
         unsafe { pagemap_scan(own.as_raw_fd(), &raw mut scan) }.is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_told_of_twice_is_one() {
+        let span = |start, end| Span { start, end };
+        let mut found = vec![span(90, 99), span(1, 3), span(5, 6), span(8, 9), span(5, 6)];
+        put_in_order(&mut found, 1);
+        assert_eq!(found, [span(90, 99), span(1, 3), span(5, 6), span(8, 9)]);
+    }
 }
