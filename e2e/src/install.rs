@@ -48,7 +48,12 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
     }
     // Helm is content before the last agent is ready.
     let mut rollout = cluster.kubectl()?;
-    rollout.args(["rollout", "status", "daemonset/godwit-agent", "--namespace=godwit"]);
+    rollout.args([
+        "rollout",
+        "status",
+        "daemonset/godwit-agent",
+        "--namespace=godwit",
+    ]);
     command::output(rollout.arg("--timeout=120s")).map(drop)
 }
 
