@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use futures::future::join_all;
 use godwit_container::host::Host;
 use godwit_network::{
     Error, Netns,
@@ -47,26 +48,11 @@ pub struct Newcomer<'a> {
     pub addresses: &'a [Carried],
 }
 
-/// A pod that leaves this node, with its addresses; found out before the freeze, so that the flip is short.
-#[derive(Clone, Debug)]
-pub struct HandOver {
-    entries: Vec<Entry>,
-}
-
-/// A pod that would leave this node.
-struct Leaver<'a> {
-    pod_uid: &'a str,
-    netns: &'a Path,
-    pod: &'a Netns,
-    pod_address: Ipv4Addr,
-    target: &'a NodeAt,
-}
-
 /// Every address that this node has a part in.
 pub struct CarryKeeper {
-    me: NodeAt,
-    host: Host,
-    network: Netns,
+    pub(super) me: NodeAt,
+    pub(super) host: Host,
+    pub(super) network: Netns,
     directory: PathBuf,
     entries: Mutex<BTreeMap<Ipv4Addr, Entry>>,
     arrivals: Mutex<BTreeMap<String, Arrival>>,
@@ -208,10 +194,15 @@ impl CarryKeeper {
         let Some(arrival) = arrival else {
             return self.addresses_of(pod_uid);
         };
+        // All at once: the pod waits for them.
+        let addresses: Vec<Ipv4Addr> = arrival.entries.iter().map(Entry::address).collect();
+        let owning = arrival
+            .entries
+            .into_iter()
+            .map(|entry| self.own(&arrival.netns, entry));
         let mut carried = Vec::new();
-        for entry in arrival.entries {
-            let address = entry.address();
-            match self.own(&arrival.netns, entry).await {
+        for (address, owned) in addresses.into_iter().zip(join_all(owning).await) {
+            match owned {
                 Ok(()) => carried.push(address.to_string()),
                 Err(error) => {
                     tracing::warn!(%address, error = chain(&error), "connections to this address are lost");
@@ -251,117 +242,12 @@ impl CarryKeeper {
         self.forget_arrival(pod_uid);
     }
 
-    /// The pod will not leave this node after all.
-    pub async fn keep(&self, hand_over: HandOver) {
-        self.cancel(hand_over.entries).await;
-    }
-
-    async fn cancel(&self, entries: Vec<Entry>) {
+    pub(super) async fn cancel(&self, entries: Vec<Entry>) {
         for entry in entries {
             if let Err(error) = carry::cancel(&self.network, &entry.record).await {
                 tracing::warn!(address = %entry.address(), error = chain(&error), "what was prepared for it stays until the next start");
             }
         }
-    }
-
-    /// Prepares how the addresses of a pod would be sent after it. Changes nothing for anybody yet.
-    pub async fn survey(
-        &self,
-        pod_uid: &str,
-        netns: PathBuf,
-        pod_address: Ipv4Addr,
-        addresses: &[Carried],
-        target: &NodeAt,
-    ) -> Result<HandOver, CarryError> {
-        let pod = netns::open(&self.host, &netns)?;
-        let leaver = Leaver {
-            pod_uid,
-            netns: &netns,
-            pod: &pod,
-            pod_address,
-            target,
-        };
-        let mut entries = Vec::new();
-        match self.survey_each(&leaver, addresses, &mut entries).await {
-            Ok(()) => Ok(HandOver { entries }),
-            Err(error) => {
-                self.cancel(entries).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn survey_each(
-        &self,
-        leaver: &Leaver<'_>,
-        addresses: &[Carried],
-        entries: &mut Vec<Entry>,
-    ) -> Result<(), CarryError> {
-        let Leaver {
-            pod_uid,
-            netns,
-            pod,
-            pod_address,
-            target,
-        } = *leaver;
-        for Carried { address, home } in addresses {
-            let at_home = *home == self.me;
-            let record =
-                carry::survey_forward(&self.network, pod, pod_address, *address, target.address, at_home)
-                    .await?;
-            entries.push(Entry {
-                record: record.clone(),
-                home: home.clone(),
-                holder: target.clone(),
-                pod_uid: pod_uid.to_owned(),
-                pod_address,
-                netns: netns.to_owned(),
-                until_pod_gone: !at_home,
-            });
-            carry::prepare(&self.network, &record).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the addresses after the pod, and lets its old network namespace forward what still arrives there. Gives the
-    /// moves of which their homes are still to be told.
-    pub async fn hand_over(
-        &self,
-        hand_over: HandOver,
-        carried: &[String],
-    ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
-        let mut to_tell = Vec::new();
-        let mut not_taken = Vec::new();
-        let mut forwarding = None;
-        for entry in hand_over.entries {
-            let address = entry.address();
-            if !carried.contains(&address.to_string()) {
-                not_taken.push(entry);
-                continue;
-            }
-            if entry.home != self.me && entry.home != entry.holder {
-                to_tell.push((entry.home.clone(), address, entry.holder.clone()));
-            }
-            forwarding.get_or_insert_with(|| (entry.netns.clone(), entry.pod_address));
-            if let Err(error) = self.flip(entry).await {
-                tracing::warn!(%address, error = chain(&error), "connections to this address are lost");
-            }
-        }
-        if let Some((netns, pod_address)) = forwarding {
-            let started = match netns::open(&self.host, &netns) {
-                Ok(pod) => carry::start_forwarding(&pod, pod_address).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = started {
-                tracing::warn!(
-                    error = chain(&error),
-                    "packets that were held are lost; their senders will repeat them"
-                );
-            }
-        }
-        // Last: the held packets wait for the rest.
-        self.cancel(not_taken).await;
-        to_tell
     }
 
     /// The pod of an address whose home is here has moved on, says the node that had it.
@@ -434,7 +320,7 @@ impl CarryKeeper {
     }
 
     /// Writes it down, then does at once what was prepared; the rest follows beside other work.
-    async fn flip(&self, entry: Entry) -> Result<(), CarryError> {
+    pub(super) async fn flip(&self, entry: Entry) -> Result<(), CarryError> {
         let began = Instant::now();
         entry.save(&self.directory)?;
         let (address, record, network) = (entry.address(), entry.record.clone(), self.network.clone());

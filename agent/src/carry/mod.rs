@@ -5,7 +5,8 @@
 //! | `entry` | one address: what is written down |
 //! | `arrival` | a pod that came and does not run yet: what is written down |
 //! | `files` | how it is written down |
-//! | `keeper` | all addresses of the node, and the moves of their pods |
+//! | `keeper` | all addresses of the node, and pods that come |
+//! | `leaving` | sending addresses after a pod that leaves |
 //! | `ending` | when carrying ends, and who is told |
 //! | `calls` | what nodes tell each other |
 
@@ -15,8 +16,10 @@ mod ending;
 mod entry;
 mod files;
 mod keeper;
+mod leaving;
 
 pub use calls::{answer_ended, answer_move, tell_home};
 pub use ending::keep_watch;
 pub use entry::{CarryError, NodeAt};
-pub use keeper::{Carried, CarryKeeper, HandOver, Newcomer};
+pub use keeper::{Carried, CarryKeeper, Newcomer};
+pub use leaving::HandOver;

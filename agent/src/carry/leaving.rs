@@ -1,0 +1,144 @@
+//! Sending addresses after a pod that leaves this node.
+
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use futures::future::join_all;
+use godwit_network::{Netns, carry};
+
+use super::{
+    entry::{CarryError, Entry, NodeAt},
+    keeper::{Carried, CarryKeeper},
+};
+use crate::{failure::chain, netns};
+
+/// A pod that leaves this node, with its addresses; found out before the freeze, so that the flip is short.
+#[derive(Clone, Debug)]
+pub struct HandOver {
+    entries: Vec<Entry>,
+}
+
+/// A pod that would leave this node.
+struct Leaver<'a> {
+    pod_uid: &'a str,
+    netns: &'a Path,
+    pod: &'a Netns,
+    pod_address: Ipv4Addr,
+    target: &'a NodeAt,
+}
+
+impl CarryKeeper {
+    /// Prepares how the addresses of a pod would be sent after it. Changes nothing for anybody yet.
+    pub async fn survey(
+        &self,
+        pod_uid: &str,
+        netns: PathBuf,
+        pod_address: Ipv4Addr,
+        addresses: &[Carried],
+        target: &NodeAt,
+    ) -> Result<HandOver, CarryError> {
+        let pod = netns::open(&self.host, &netns)?;
+        let leaver = Leaver {
+            pod_uid,
+            netns: &netns,
+            pod: &pod,
+            pod_address,
+            target,
+        };
+        let mut entries = Vec::new();
+        match self.survey_each(&leaver, addresses, &mut entries).await {
+            Ok(()) => Ok(HandOver { entries }),
+            Err(error) => {
+                self.cancel(entries).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn survey_each(
+        &self,
+        leaver: &Leaver<'_>,
+        addresses: &[Carried],
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), CarryError> {
+        let Leaver {
+            pod_uid,
+            netns,
+            pod,
+            pod_address,
+            target,
+        } = *leaver;
+        for Carried { address, home } in addresses {
+            let at_home = *home == self.me;
+            let record =
+                carry::survey_forward(&self.network, pod, pod_address, *address, target.address, at_home)
+                    .await?;
+            entries.push(Entry {
+                record: record.clone(),
+                home: home.clone(),
+                holder: target.clone(),
+                pod_uid: pod_uid.to_owned(),
+                pod_address,
+                netns: netns.to_owned(),
+                until_pod_gone: !at_home,
+            });
+            carry::prepare(&self.network, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the addresses after the pod, and lets its old network namespace forward what still arrives there. Gives the
+    /// moves of which their homes are still to be told.
+    pub async fn hand_over(
+        &self,
+        hand_over: HandOver,
+        carried: &[String],
+    ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
+        let (taken, not_taken): (Vec<Entry>, Vec<Entry>) = hand_over
+            .entries
+            .into_iter()
+            .partition(|entry| carried.contains(&entry.address().to_string()));
+        let to_tell = taken
+            .iter()
+            .filter(|entry| entry.home != self.me && entry.home != entry.holder)
+            .map(|entry| (entry.home.clone(), entry.address(), entry.holder.clone()))
+            .collect();
+        let forwarding = self.forward(
+            taken
+                .first()
+                .map(|entry| (entry.netns.clone(), entry.pod_address)),
+        );
+        let flips = join_all(taken.into_iter().map(|entry| async {
+            let address = entry.address();
+            if let Err(error) = self.flip(entry).await {
+                tracing::warn!(%address, error = chain(&error), "connections to this address are lost");
+            }
+        }));
+        // All at once: the held packets wait for them.
+        tokio::join!(forwarding, flips);
+        self.cancel(not_taken).await;
+        to_tell
+    }
+
+    /// The old network namespace passes on what still arrives there.
+    async fn forward(&self, place: Option<(PathBuf, Ipv4Addr)>) {
+        let Some((netns, pod_address)) = place else { return };
+        let started = match netns::open(&self.host, &netns) {
+            Ok(pod) => carry::start_forwarding(&pod, pod_address).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
+            tracing::warn!(
+                error = chain(&error),
+                "packets that were held are lost; their senders will repeat them"
+            );
+        }
+    }
+
+    /// The pod will not leave this node after all.
+    pub async fn keep(&self, hand_over: HandOver) {
+        self.cancel(hand_over.entries).await;
+    }
+}
