@@ -68,10 +68,10 @@ impl FreezeCost {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A freeze took so long in all; half of what was known before is believed still.
-    pub fn learn(&self, freeze: Duration) {
+    /// A freeze took so long beside memory; half of what was known before is believed still.
+    pub fn learn(&self, fixed: Duration) {
         let mut cost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *cost = (*cost + freeze) / 2;
+        *cost = (*cost + fixed) / 2;
     }
 }
 

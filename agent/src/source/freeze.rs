@@ -16,6 +16,7 @@ use super::{
     attempt::Attempt,
     dump::{Waiting, dump},
     facts::SourcePod,
+    memory::Memory,
     stream::send_stream,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) struct Freeze {
     dumped: Instant,
     sent: Instant,
     prepared: Instant,
+    /// The part that is due to the size of memory that was copied ahead; `None` if all of it was copied in the freeze.
+    by_size: Option<Duration>,
 }
 
 impl Freeze {
@@ -59,6 +62,11 @@ impl Freeze {
 }
 
 impl Freeze {
+    /// What it would have been for a pod without memory, if that can be told.
+    pub(super) fn fixed(&self, running: Instant) -> Option<Duration> {
+        Some(self.length(running).saturating_sub(self.by_size?))
+    }
+
     /// The whole of it.
     pub(super) fn length(&self, running: Instant) -> Duration {
         running.saturating_duration_since(self.began)
@@ -105,6 +113,7 @@ impl Attempt {
         }
         let paused = Instant::now();
         let mut last = Vec::new();
+        let by_size = self.memory.as_ref().map(Memory::by_size);
         if let Some(mut memory) = self.memory.take() {
             self.enter(SourceStep::FinalPages).await?;
             let pages = memory.last_look().await?;
@@ -155,6 +164,7 @@ impl Attempt {
             dumped,
             sent,
             prepared,
+            by_size,
         })
     }
 }

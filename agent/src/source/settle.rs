@@ -133,7 +133,9 @@ impl<'a> Settling<'a> {
         metrics.ended(RoleLabel::Source, ResultLabel::Succeeded);
         if let Some(freeze) = freeze {
             metrics.frozen(freeze.length(running));
-            self.node.freeze_cost.learn(freeze.length(running));
+            if let Some(fixed) = freeze.fixed(running) {
+                self.node.freeze_cost.learn(fixed);
+            }
         }
         if let Some((sender, _)) = &self.link {
             // Only a courtesy: the target knows that it runs.

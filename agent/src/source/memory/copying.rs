@@ -35,7 +35,7 @@ const LOOKED_BACK: usize = 8;
 /// Bytes a second that are assumed of the link before anything has been sent: a slow network of a cluster, 1 Gbit/s.
 const ASSUMED_BANDWIDTH: u64 = 125_000_000;
 /// What each GiB of memory costs in the freeze although it has been copied: CRIU's walk through it, see docs/memory.md.
-const PER_GIB: Duration = Duration::from_millis(130);
+const PER_GIB: Duration = Duration::from_millis(70);
 
 /// The memory of the pod on its way.
 pub(in crate::source) struct Memory {
@@ -276,6 +276,16 @@ impl Memory {
     pub(in crate::source) fn unthrottle(&mut self) {
         self.throttle.put_back();
         self.progress.throttled(None);
+    }
+
+    /// The part of the freeze that is due to the size of the memory, which was copied ahead.
+    pub(in crate::source) fn by_size(&self) -> Duration {
+        // Nothing left to be sent, and no fixed part.
+        let costs = Costs {
+            fixed: Duration::ZERO,
+            ..self.costs
+        };
+        Estimate::of(&self.history, Some(0), &costs).freeze
     }
 
     /// What the status says at the end.
