@@ -171,7 +171,15 @@ impl PageServer {
         if !self.directory.exists() {
             return Ok(None);
         }
-        if files::read::<Done>(&self.directory, files::DONE)?.is_some() {
+        if let Some(done) = files::read::<Done>(&self.directory, files::DONE)? {
+            if done.progress.unplaced > 0 {
+                // CRIU leaves memory unregistered that it happens to make at its final address at once (vma_remap in restorer.c).
+                tracing::error!(
+                    container = self.container,
+                    pages = done.progress.unplaced,
+                    "pages had no place in the restored processes"
+                );
+            }
             return Ok(Some(Filled::All));
         }
         let progress: Option<Progress> = files::read(&self.directory, files::PROGRESS)?;
