@@ -334,6 +334,32 @@ fn throttling_comes_step_by_step_and_only_if_allowed() {
 }
 
 #[test]
+fn up_and_down_is_not_getting_anywhere() {
+    let mut history = vec![Passed {
+        pages: 98_304,
+        bytes: 98_304 * 4096,
+        pause: Duration::ZERO,
+        took: Duration::from_secs(1),
+    }];
+    for pages in [60_000, 85_000, 58_000, 80_000] {
+        history.push(Passed { pages, ..history[0] });
+    }
+    let (next, _) = decide(&Situation {
+        history: &history,
+        waiting: None,
+        costs: costs(98_304 * 4096),
+        budget: Some(Duration::from_millis(600)),
+        mode: Mode::PreCopy,
+        auto_converge: true,
+        throttle: None,
+        throttled_at: 0,
+        time_left: None,
+        may_freeze: true,
+    });
+    assert_eq!(next, Next::Throttle { percent: 80 });
+}
+
+#[test]
 fn time_that_runs_out_ends_the_rounds() {
     let world = World {
         hot: 1024 * MIB,

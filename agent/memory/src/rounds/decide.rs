@@ -160,19 +160,22 @@ fn ends(now: &Situation<'_>, estimate: &Estimate) -> bool {
     now.history.len() >= MAX_ROUNDS || !fits_time(now, estimate) || !falling(now)
 }
 
-/// Did one of the last two rounds help, as far as both tell something?
+/// Did one of the last two rounds help, as far as they tell something: was there less to send than in the best round before them? The best, for
+/// how much a container writes changes from round to round, and to be better than the round before is not to get anywhere.
 #[allow(clippy::cast_precision_loss)] // Pages of one machine.
 fn falling(now: &Situation<'_>) -> bool {
     let since = now.history.get(now.throttled_at..).unwrap_or_default();
-    let [.., first, second, third] = since else {
+    let [earlier @ .., second, third] = since else {
+        return true;
+    };
+    let Some(best) = earlier.iter().map(|round| round.pages).min() else {
         return true;
     };
     // After a rest there is more to send, which says nothing of the next round.
     if !(second.pause.is_zero() && third.pause.is_zero()) {
         return true;
     }
-    let helped = |before: &Passed, after: &Passed| (after.pages as f64) < FALLING * before.pages as f64;
-    helped(first, second) || helped(second, third)
+    (second.pages.min(third.pages) as f64) < FALLING * best as f64
 }
 
 /// Is there time for one more round and the freeze after it?
