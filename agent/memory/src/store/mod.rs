@@ -20,7 +20,7 @@ pub use writer::Store;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system of the store is full.
-    #[error("no space for pages in {path}", path = path.display())]
+    #[error("no room for pages in {path}: the file system is full", path = path.display())]
     NoSpace {
         /// The file of the process.
         path: PathBuf,
