@@ -25,11 +25,13 @@ async fn killed(lab: &Lab) -> Result<()> {
         if in_the_freeze {
             fault::ask(lab.cluster(), "n2", "target.Restore=hang:2")?;
         }
+        // What ends just now is of the migration before.
+        let others = lab.cluster().node("n2")?.pids_of("criu");
         let migration = subject.departs().await?;
         if in_the_freeze {
             fault::reached(lab, "n2").await?;
         }
-        kill_criu(lab, &migration).await?;
+        kill_criu(lab, &migration, &others).await?;
         let status = subject.stays(&migration).await?;
         println!("        in the freeze: {in_the_freeze}: {}", told(&status));
         let step = status
@@ -45,11 +47,12 @@ async fn killed(lab: &Lab) -> Result<()> {
 }
 
 /// The relay is called criu too, and all of them belong to this one restore.
-async fn kill_criu(lab: &Lab, migration: &Migration) -> Result<()> {
+async fn kill_criu(lab: &Lab, migration: &Migration, others: &[i32]) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     let node = lab.cluster().node("n2")?;
     loop {
-        let found = node.pids_of("criu");
+        let mut found = node.pids_of("criu");
+        found.retain(|pid| !others.contains(pid));
         if !found.is_empty() {
             for pid in found {
                 // One that has ended by itself in this moment is no failure of the test.
