@@ -20,28 +20,17 @@ pub(super) const KILLED: Behaviour = Behaviour::new(
 async fn killed(lab: &Lab) -> Result<()> {
     let before = Traces::now(lab).await?;
     let mut subject = Subject::start(lab, "subject", "n1").await?;
-    // As soon as there is a CRIU, and then one that has everything and stands at its gate while the source is frozen.
-    for in_the_freeze in [false, true] {
-        if in_the_freeze {
-            fault::ask(lab.cluster(), "n2", "target.Restore=hang:2")?;
-        }
-        // What ends just now is of the migration before.
-        let others = lab.cluster().node("n2")?.pids_of("criu");
-        let migration = subject.departs().await?;
-        if in_the_freeze {
-            fault::reached(lab, "n2").await?;
-        }
-        kill_criu(lab, &migration, &others).await?;
-        let status = subject.stays(&migration).await?;
-        println!("        in the freeze: {in_the_freeze}: {}", told(&status));
-        let step = status
-            .source
-            .as_ref()
-            .and_then(|report| report.step.clone())
-            .context("no step")?;
-        ensure!(!step.is_empty(), "no step: {}", told(&status));
-        before.no_more(lab).await?;
-    }
+    // One that has everything and stands at its gate while the source is frozen.
+    let others = lab.cluster().node("n2")?.pids_of("criu");
+    fault::ask(lab.cluster(), "n2", "target.Restore=hang:2")?;
+    let migration = subject.departs().await?;
+    fault::reached(lab, "n2").await?;
+    kill_criu(lab, &migration, &others).await?;
+    let status = subject.stays(&migration).await?;
+    println!("        {}", told(&status));
+    let step = status.source.as_ref().and_then(|report| report.step.clone());
+    ensure!(!step.context("no step")?.is_empty(), "no step: {}", told(&status));
+    before.no_more(lab).await?;
     subject.moves().await.context("the next one")?;
     subject.end().await
 }
