@@ -43,6 +43,8 @@ pub(super) fn start() -> Result<Family, Failure> {
         ForkResult::Child => std::process::exit(7),
         ForkResult::Parent { child } => child,
     };
+    // It is asked for without waiting from now on, and may take its time to end on a busy machine.
+    waitid(Id::Pid(zombie), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
     let (mut full_in, full_out) = pipe_of_files()?;
     full_in.write_all(&pattern(0))?;
     Ok(Family {
