@@ -76,6 +76,9 @@ fn costs(memory: u64) -> Costs {
     }
 }
 
+/// What lies between two rounds without a rest, as it is measured.
+const BETWEEN: Duration = Duration::from_millis(3);
+
 fn copy(world: World, wish: Wish) -> Ended {
     let mut history: Vec<Passed> = Vec::new();
     let mut throttle = None;
@@ -100,9 +103,9 @@ fn copy(world: World, wish: Wish) -> Ended {
         };
         let (next, estimate) = decide(&situation);
         let took = history.last().map_or(Duration::ZERO, |last| last.took);
-        let mut pause = Duration::ZERO;
+        let mut pause = BETWEEN;
         match next {
-            Next::Round { pause: rest } => pause = rest,
+            Next::Round { pause: rest } => pause += rest,
             Next::Throttle { percent } => {
                 assert!(wish.auto_converge && throttle.is_none_or(|now| percent < now));
                 throttle = Some(percent);

@@ -16,6 +16,8 @@ const FALLING: f64 = 0.9;
 /// the end; shorter, and the application would feel it (scans each second cost it 6 to 11 %, five each second twice
 /// as much).
 const IDLE: Duration = Duration::from_secs(1);
+/// What lies between two rounds is a rest if it is longer: without one it is measured too, and a few microseconds.
+const REST: Duration = Duration::from_millis(100);
 /// Percent of its CPU that a container is throttled to, step by step.
 const STEPS: [u8; 5] = [80, 60, 40, 20, 10];
 
@@ -160,8 +162,9 @@ fn ends(now: &Situation<'_>, estimate: &Estimate) -> bool {
     now.history.len() >= MAX_ROUNDS || !fits_time(now, estimate) || !falling(now)
 }
 
-/// Did one of the last two rounds help, as far as they tell something: was there less to send than in the best round before them? The best, for
-/// how much a container writes changes from round to round, and to be better than the round before is not to get anywhere.
+/// Did one of the last two rounds help, as far as they tell something: was there less to send than in the best round before
+/// them? The best, for how much a container writes changes from round to round, and to be better than the round before is
+/// not to get anywhere.
 #[allow(clippy::cast_precision_loss)] // Pages of one machine.
 fn falling(now: &Situation<'_>) -> bool {
     let since = now.history.get(now.throttled_at..).unwrap_or_default();
@@ -172,7 +175,7 @@ fn falling(now: &Situation<'_>) -> bool {
         return true;
     };
     // After a rest there is more to send, which says nothing of the next round.
-    if !(second.pause.is_zero() && third.pause.is_zero()) {
+    if second.pause.max(third.pause) > REST {
         return true;
     }
     (second.pages.min(third.pages) as f64) < FALLING * best as f64

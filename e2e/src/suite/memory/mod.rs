@@ -3,7 +3,6 @@
 mod agents;
 mod budget;
 mod called_off;
-#[expect(dead_code, reason = "never passed yet: see the issue of memory")]
 mod converge;
 mod fill;
 mod modes;
@@ -26,6 +25,8 @@ pub const ALL: &[Behaviour] = &[
     fill::BEHAVIOUR,
     budget::TOO_FAST,
     budget::TOO_SMALL,
+    converge::ENDS,
+    converge::BROKEN_OFF,
     called_off::BEHAVIOUR,
     modes::BEHAVIOUR,
     wire::BEHAVIOUR,
