@@ -27,7 +27,7 @@ pub(super) const BROKEN_OFF: Behaviour = Behaviour::new(
 .within(Duration::from_mins(8));
 
 /// It writes its memory several times in a second, and nothing of it can be compressed.
-const SETTINGS: [&str; 3] = ["memory=384M", "rate=max", "threads=1"];
+const SETTINGS: [&str; 4] = ["memory=384M", "rate=max", "threads=1", "churn=yes"];
 /// More than a freeze's fixed costs, less than a freeze with all that is written while a round lasts.
 const BUDGET: &str = "600ms";
 /// How long it may take until a container is slowed down: that is tried when rounds alone do not help.
