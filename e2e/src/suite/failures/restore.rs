@@ -15,8 +15,8 @@ pub(super) const KILLED: Behaviour = Behaviour::new(
     |lab| Box::pin(killed(lab)),
 );
 
-/// What the target's agent is about to do while the relay stands at its gate: before the freeze, and in it.
-const STEPS: [&str; 2] = ["ApplyFiles", "Restore"];
+/// What the target's agent is about to do while CRIU stands at its gate: the images are still on their way, and they are there.
+const STEPS: [&str; 2] = ["Receive", "Restore"];
 
 async fn killed(lab: &Lab) -> Result<()> {
     let before = Traces::now(lab).await?;
