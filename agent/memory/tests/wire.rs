@@ -115,6 +115,73 @@ proptest! {
         prop_assert_eq!(u64::from(encoder.round()), count as u64);
     }
 
+    /// Several encoders share out each round; some batches are lost on the way, and their pages, with newer content by then, pushed again.
+    /// The receiver applies what arrives of each in its order, and ends with the sender's memory.
+    #[test]
+    fn the_memory_arrives_by_lanes_that_break(
+        rounds in prop::collection::vec(
+            (prop::collection::btree_map((1..3_i32, 0..24_u64), (0..10_u8, 0..3_usize), 0..60), any::<u64>()),
+            1..8,
+        ),
+        cuts in prop::collection::vec((0..12_usize, any::<bool>()), 1..8),
+        newer in 0..10_u8,
+        codec in codec(),
+    ) {
+        let mut encoders = [Encoder::one_of(3), Encoder::one_of(3), Encoder::one_of(3)];
+        let mut decoder = Decoder::new();
+        let (mut truth, mut store) = (Memory::new(), Memory::new());
+        let mut cuts = cuts.into_iter().cycle();
+        for (writes, order) in rounds {
+            let pages: Vec<_> = writes
+                .into_iter()
+                .map(|((pid, page), (kind, lane))| ((pid, 0x7000_0000 + page * PAGE), kind, lane))
+                .collect();
+            for ((pid, vaddr), kind, _) in &pages {
+                truth.insert((*pid, *vaddr), content(*kind).to_vec());
+            }
+            let mut arriving: Vec<Vec<Vec<u8>>> = Vec::new();
+            for (lane, encoder) in encoders.iter_mut().enumerate() {
+                let mine: Vec<_> = pages.iter().filter(|(_, _, of)| *of == lane).collect();
+                encoder.begin_round(pages.iter().map(|((pid, vaddr), ..)| (*pid, one_page(*vaddr)))).unwrap();
+                let mut batches = Vec::new();
+                for ((pid, vaddr), kind, _) in &mine {
+                    encoder.push(*pid, *vaddr, &content(*kind)).unwrap();
+                    batches.extend(encoder.take(codec).map(|batch| batch.bytes));
+                }
+                // Of the rest none arrives; one of those that do may be sent again all the same.
+                let (kept, twice) = cuts.next().unwrap();
+                if kept < batches.len() {
+                    batches.truncate(kept);
+                    let again = &mine[kept - usize::from(twice && kept > 0)..];
+                    if order % 3 == 0 {
+                        // Something under way that goes nowhere.
+                        let ((pid, vaddr), ..) = mine[mine.len() - 1];
+                        encoder.again([(*pid, one_page(*vaddr))]).unwrap();
+                        encoder.push(*pid, *vaddr, &content(3)).unwrap();
+                    }
+                    encoder.again(again.iter().map(|((pid, vaddr), ..)| (*pid, one_page(*vaddr)))).unwrap();
+                    for ((pid, vaddr), ..) in again {
+                        truth.insert((*pid, *vaddr), content(newer).to_vec());
+                        encoder.push(*pid, *vaddr, &content(newer)).unwrap();
+                    }
+                    batches.extend(encoder.take(codec).map(|batch| batch.bytes));
+                }
+                arriving.push(batches);
+            }
+            // Any order between the lanes.
+            let mut state = order;
+            while arriving.iter().any(|batches| !batches.is_empty()) {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let lane = usize::try_from(state >> 33).unwrap() % arriving.len();
+                if !arriving[lane].is_empty() {
+                    let batch = arriving[lane].remove(0);
+                    apply(&mut decoder, &mut store, &batch).unwrap();
+                }
+            }
+            prop_assert_eq!(&truth, &store);
+        }
+    }
+
     /// A batch that was cut anywhere, or is followed by more, is refused: nothing of it is applied.
     #[test]
     fn a_cut_is_an_error(kinds in prop::collection::vec(0..10_u8, 1..20), codec in codec(), cut in any::<prop::sample::Index>()) {

@@ -40,6 +40,7 @@ pub(super) async fn serve(
                 Role::Migrate => migrate(&roster, caller).await,
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
+                Role::Lane => caller.refuse("LanesClosed", "no memory is being received").await,
                 Role::Unspecified => {
                     caller
                         .refuse("RoleUnknown", "this agent does not know what the caller wants")

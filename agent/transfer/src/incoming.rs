@@ -95,7 +95,13 @@ impl Incoming {
         }
     }
 
-    pub(crate) fn begin(&mut self, id: ObjectId, kind: &ObjectKind) -> Result<(), ReceiveError> {
+    /// An object begins; a `unique` one must be the only one of its kind and name, and counts against the bound on objects.
+    pub(crate) fn begin(
+        &mut self,
+        id: ObjectId,
+        kind: &ObjectKind,
+        unique: bool,
+    ) -> Result<(), ReceiveError> {
         let expected = self.last.saturating_add(1);
         if id.0 != expected {
             return Err(ReceiveError::Numbering { got: id.0, expected });
@@ -106,7 +112,7 @@ impl Incoming {
         if self.open.len() >= self.limits.open_objects {
             return Err(ReceiveError::TooManyOpen(self.limits.open_objects));
         }
-        if !self.seen.insert(kind.clone()) {
+        if unique && !self.seen.insert(kind.clone()) {
             return Err(ReceiveError::Duplicate(id.0));
         }
         self.last = id.0;

@@ -21,13 +21,13 @@ pub use decode::{DecodeError, Decoder};
 pub use frame::{FRAME_VERSION, Frame, FrameKind, HEADER_LEN};
 pub use incoming::ReceiveError;
 pub use limits::{
-    CHUNK_LEN, Limits, MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_FRAME_LEN, MAX_MESSAGE_TEXT,
-    MAX_OBJECT_NAME,
+    CHUNK_LEN, Limits, MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_FRAME_LEN, MAX_LANES,
+    MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_UNSTORED,
 };
 pub use message::{
     Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, Manifest, Message,
-    Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running, Verdict,
-    VerdictAnswer, Welcome,
+    Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running, Stored,
+    Verdict, VerdictAnswer, Welcome,
 };
 pub use object::{ObjectError, ObjectId, ObjectKind, ObjectSpec, Pass};
 pub use outgoing::SendError;

@@ -15,6 +15,11 @@ pub const MAX_CONTAINERS: usize = 64;
 pub const MAX_ADDRESSES: usize = 16;
 /// Longest free text (what an error says), in bytes. Longer text is cut by the constructors of the messages.
 pub const MAX_MESSAGE_TEXT: usize = 8 << 10;
+/// Most lanes of one migration.
+pub const MAX_LANES: u32 = 8;
+/// Most objects of a lane that have begun and are not known to be kept by the target: what a source has to send again if the lane
+/// breaks, and what it has to remember for it.
+pub const MAX_UNSTORED: u32 = 8;
 /// Most pings that may be under way in one direction.
 pub(crate) const MAX_PINGS: u32 = 16;
 

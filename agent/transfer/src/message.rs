@@ -3,17 +3,26 @@
 //! Tags are for ever: a field that is given up leaves its number unused. Unknown fields are skipped, so a new optional
 //! field needs no new version; a new message does.
 
+mod carry;
+mod manifest;
+mod object;
+mod opening;
+mod outcome;
+
 use prost::Oneof;
 
-use crate::limits::MAX_MESSAGE_TEXT;
-use crate::text::clip;
+pub use carry::{CarryEnded, CarryMove};
+pub use manifest::{ContainerEntry, Manifest, PodAddress};
+pub use object::{ObjectEnd, ObjectStart};
+pub use opening::{Abort, Hello, Nonce, Refuse, Role, Welcome};
+pub use outcome::{Committed, RestoreFailed, Restored, Running, Verdict, VerdictAnswer};
 
 /// What a control frame holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Envelope {
     #[prost(
         oneof = "Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 30, 31, 40, 41, 42"
+        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 30, 31, 40, 41, 42, 50"
     )]
     pub(crate) message: Option<Message>,
 }
@@ -105,6 +114,9 @@ pub enum Message {
     /// Done.
     #[prost(message, tag = "42")]
     CarryOk(Empty),
+    /// Target, on a lane: the pages of these objects are kept.
+    #[prost(message, tag = "50")]
+    Stored(Stored),
 }
 
 impl Message {
@@ -139,6 +151,7 @@ impl Message {
             Self::CarryMove(_) => "CarryMove",
             Self::CarryEnded(_) => "CarryEnded",
             Self::CarryOk(_) => "CarryOk",
+            Self::Stored(_) => "Stored",
         }
     }
 }
@@ -146,172 +159,6 @@ impl Message {
 /// A message that says all by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct Empty {}
-
-/// What the dialer wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
-#[repr(i32)]
-pub enum Role {
-    /// Not a role; what a missing field reads as.
-    Unspecified = 0,
-    /// The dialer is the source of a migration.
-    Migrate = 1,
-    /// The dialer is the target and asks how the migration ended.
-    AskVerdict = 2,
-    /// The dialer tells of an address that the acceptor carries.
-    Carry = 3,
-}
-
-/// First message of the dialer.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Hello {
-    /// Lowest protocol version that the dialer speaks.
-    #[prost(uint32, tag = "1")]
-    pub min_version: u32,
-    /// Highest protocol version that the dialer speaks.
-    #[prost(uint32, tag = "2")]
-    pub max_version: u32,
-    /// What the dialer wants.
-    #[prost(enumeration = "Role", tag = "3")]
-    pub role: i32,
-    /// UID of the `PodMigration`.
-    #[prost(string, tag = "4")]
-    pub migration_uid: String,
-    /// Node of the dialer; must be the one that its certificate names.
-    #[prost(string, tag = "5")]
-    pub node: String,
-}
-
-impl Hello {
-    /// The Hello of this release: its versions, and what the caller wants.
-    pub fn new(role: Role, migration_uid: impl Into<String>, node: impl Into<String>) -> Self {
-        Self {
-            min_version: *crate::PROTOCOL_VERSIONS.start(),
-            max_version: *crate::PROTOCOL_VERSIONS.end(),
-            role: role.into(),
-            migration_uid: migration_uid.into(),
-            node: node.into(),
-        }
-    }
-}
-
-/// Answer to a Hello.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct Welcome {
-    /// The version of the conversation.
-    #[prost(uint32, tag = "1")]
-    pub version: u32,
-}
-
-/// A refusal.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Refuse {
-    /// Stable, `PascalCase`.
-    #[prost(string, tag = "1")]
-    pub reason: String,
-    /// What is wrong and what would cure it.
-    #[prost(string, tag = "2")]
-    pub message: String,
-}
-
-impl Refuse {
-    /// A refusal; a text over [`MAX_MESSAGE_TEXT`] is cut.
-    pub fn new(reason: &str, message: &str) -> Self {
-        Self {
-            reason: reason.to_owned(),
-            message: clip(message, MAX_MESSAGE_TEXT),
-        }
-    }
-}
-
-/// Any number; a Pong repeats that of its Ping.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct Nonce {
-    /// The number.
-    #[prost(fixed64, tag = "1")]
-    pub nonce: u64,
-}
-
-/// Why a migration is to be undone.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Abort {
-    /// Step that failed, by its stable name.
-    #[prost(string, tag = "1")]
-    pub step: String,
-    /// Stable, `PascalCase`.
-    #[prost(string, tag = "2")]
-    pub reason: String,
-    /// What happened.
-    #[prost(string, tag = "3")]
-    pub message: String,
-}
-
-impl Abort {
-    /// An abort; a text over [`MAX_MESSAGE_TEXT`] is cut.
-    pub fn new(step: &str, reason: &str, message: &str) -> Self {
-        Self {
-            step: step.to_owned(),
-            reason: reason.to_owned(),
-            message: clip(message, MAX_MESSAGE_TEXT),
-        }
-    }
-}
-
-/// One container of the pod.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct ContainerEntry {
-    /// Its name in the pod's spec.
-    #[prost(string, tag = "1")]
-    pub name: String,
-    /// Its image by digest, as CRI reports it.
-    #[prost(string, tag = "2")]
-    pub image_id: String,
-    /// The low-level runtime that runs it, for example `runc 1.3.0`.
-    #[prost(string, tag = "3")]
-    pub runtime: String,
-    /// Its image by the name in the pod's spec, by which the target's kubelet will look for it.
-    #[prost(string, tag = "4")]
-    pub image: String,
-    /// True for the one container whose restore brings the pod's SysV objects along.
-    #[prost(bool, tag = "5")]
-    pub owns_sysv: bool,
-    /// True if its memory comes in objects of its own, ahead of CRIU's images, which then lack it.
-    #[prost(bool, tag = "6")]
-    pub lazy: bool,
-}
-
-/// An address of the pod, and where it is at home.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct PodAddress {
-    /// The address.
-    #[prost(string, tag = "1")]
-    pub address: String,
-    /// Node whose CNI gave it out.
-    #[prost(string, tag = "2")]
-    pub home_node: String,
-    /// `InternalIP` of that node.
-    #[prost(string, tag = "3")]
-    pub home_address: String,
-}
-
-/// What moves.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Manifest {
-    /// UID of the source pod.
-    #[prost(string, tag = "1")]
-    pub source_pod_uid: String,
-    /// UID of the target pod.
-    #[prost(string, tag = "2")]
-    pub target_pod_uid: String,
-    /// Hostname inside the pod.
-    #[prost(string, tag = "3")]
-    pub hostname: String,
-    /// Every address that a connection of the pod may use.
-    #[prost(message, repeated, tag = "4")]
-    pub addresses: Vec<PodAddress>,
-    /// Its containers, in the order of the pod's spec.
-    #[prost(message, repeated, tag = "5")]
-    pub containers: Vec<ContainerEntry>,
-}
 
 /// The name of a container, in the messages that need no more.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
@@ -330,137 +177,10 @@ impl ContainerName {
     }
 }
 
-/// Start of an object as it is on the wire; [`crate::ObjectSpec`] is what programs use.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct ObjectStart {
-    /// Stream of its data frames: 1, 2, 3… in each session.
-    #[prost(uint32, tag = "1")]
-    pub id: u32,
-    /// 1: CRIU image, 2: base copy of files, 3: changes of files, 4: descriptors, 5: pages of memory.
-    #[prost(uint32, tag = "2")]
-    pub kind: u32,
-    /// Container; empty: the pod's own.
-    #[prost(string, tag = "3")]
-    pub container: String,
-    /// File name of a CRIU image, number of the round of pages, empty else.
-    #[prost(string, tag = "4")]
-    pub name: String,
-    /// Bytes expected; no promise.
-    #[prost(uint64, tag = "5")]
-    pub size_hint: u64,
-    /// Permission bits.
-    #[prost(uint32, tag = "6")]
-    pub mode: u32,
-}
-
-/// End of an object.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct ObjectEnd {
-    /// Which.
-    #[prost(uint32, tag = "1")]
-    pub id: u32,
-    /// Its length in bytes.
-    #[prost(uint64, tag = "2")]
-    pub len: u64,
-    /// BLAKE3 of the checks of its data frames, 4 bytes each, in their order; 32 bytes.
-    #[prost(bytes = "vec", tag = "4")]
-    pub checks: Vec<u8>,
-}
-
-/// A container that is restored and held.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Restored {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub container: String,
-    /// Its first process, as the target node counts.
-    #[prost(uint32, tag = "2")]
-    pub pid: u32,
-}
-
-/// A container that could not be restored.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct RestoreFailed {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub container: String,
-    /// Stable, `PascalCase`.
-    #[prost(string, tag = "2")]
-    pub reason: String,
-    /// What happened, with CRIU's decisive line.
-    #[prost(string, tag = "3")]
-    pub message: String,
-}
-
-impl RestoreFailed {
-    /// The message; a text over [`MAX_MESSAGE_TEXT`] is cut.
-    pub fn new(container: &str, reason: &str, message: &str) -> Self {
-        Self {
-            container: container.to_owned(),
-            reason: reason.to_owned(),
-            message: clip(message, MAX_MESSAGE_TEXT),
-        }
-    }
-}
-
-/// The decision.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Committed {
-    /// Addresses that the target is to carry.
-    #[prost(string, repeated, tag = "1")]
-    pub addresses: Vec<String>,
-}
-
-/// The target runs.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Running {
-    /// Addresses that it carries.
-    #[prost(string, repeated, tag = "1")]
-    pub carried: Vec<String>,
-}
-
-/// What the source's journal says of a migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
-#[repr(i32)]
-pub enum VerdictAnswer {
-    /// Not an answer; what a missing field reads as.
-    Unspecified = 0,
-    /// The target is the workload: let it go.
-    Committed = 1,
-    /// The source is the workload: end the target.
-    Aborted = 2,
-    /// Not decided yet: ask again.
-    Undecided = 3,
-    /// The source's agent has no record of it: never committed, or finished long ago.
-    Unknown = 4,
-}
-
-/// Answer to `VerdictRequest`.
+/// What of a lane is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
-pub struct Verdict {
-    /// How it ended.
-    #[prost(enumeration = "VerdictAnswer", tag = "1")]
-    pub verdict: i32,
-}
-
-/// The user of a carried address has moved on.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct CarryMove {
-    /// The carried address.
-    #[prost(string, tag = "1")]
-    pub address: String,
-    /// Node where its user is now.
-    #[prost(string, tag = "2")]
-    pub new_node: String,
-    /// `InternalIP` of that node.
-    #[prost(string, tag = "3")]
-    pub new_address: String,
-}
-
-/// A carried address is no longer in use.
-#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct CarryEnded {
-    /// The address.
-    #[prost(string, tag = "1")]
-    pub address: String,
+pub struct Stored {
+    /// Number of the last object of which everything, and everything before it, is in the target's store.
+    #[prost(uint32, tag = "1")]
+    pub objects: u32,
 }

@@ -81,6 +81,11 @@ impl Outgoing {
         self.open.remove(&id.0);
     }
 
+    /// Number of the object that was begun last; 0 before the first.
+    pub(crate) fn last(&self) -> u32 {
+        self.last
+    }
+
     /// Bytes of objects sent in this session.
     pub(crate) fn bytes(&self) -> u64 {
         self.sent

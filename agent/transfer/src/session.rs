@@ -5,6 +5,7 @@
 
 mod conversation;
 mod error;
+mod lane;
 mod migrate;
 mod query;
 
@@ -156,6 +157,11 @@ impl Outbound {
         self.objects.bytes()
     }
 
+    /// Number of the object that was begun last; 0 before the first.
+    pub fn last_object(&self) -> u32 {
+        self.objects.last()
+    }
+
     fn control(&mut self, message: &Message) -> Result<Frame, SessionError> {
         let payload = validate::encode(message).map_err(SessionError::Message)?;
         self.shared.with(|talk| talk.send(message))?;
@@ -216,8 +222,9 @@ impl Inbound {
             Message::ObjectStart(start) => {
                 let (id, spec) = ObjectSpec::from_wire(&start)
                     .map_err(|error| SessionError::Message(validate::MessageError::Object(error)))?;
+                let unique = !self.shared.with(|talk| talk.is_lane());
                 self.objects
-                    .begin(id, &spec.kind)
+                    .begin(id, &spec.kind, unique)
                     .map_err(SessionError::Receiving)?;
                 Ok(Event::ObjectStart { id, spec })
             }

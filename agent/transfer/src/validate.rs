@@ -147,6 +147,7 @@ fn check(message: &Message) -> Result<(), MessageError> {
             field(is_address(&carry.new_address), "new_address")
         }
         Message::CarryEnded(carry) => field(is_address(&carry.address), "address"),
+        Message::Stored(stored) => field(stored.objects != 0, "objects"),
         Message::Ping(_)
         | Message::Pong(_)
         | Message::AbortOk(_)

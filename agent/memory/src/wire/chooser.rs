@@ -121,6 +121,24 @@ impl Chooser {
         (self.link_bytes > 0.0 && self.link_seconds > 0.0).then(|| self.link_bytes / self.link_seconds)
     }
 
+    /// The next call of [`Chooser::take`] is of another thread, whose clock of processor time is another one.
+    pub fn change_thread(&mut self) {
+        self.taken = None;
+    }
+
+    /// What several have learnt that sent side by side, for one that sends alone: it has the whole link. `None` of none.
+    pub fn joined<'a>(choosers: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut choosers = choosers.into_iter();
+        let mut joined = choosers.next()?.clone();
+        for other in choosers {
+            if let Some(speed) = other.link_speed() {
+                joined.link_bytes += speed * joined.link_seconds;
+            }
+        }
+        joined.taken = None;
+        Some(joined)
+    }
+
     /// Takes the encoder's batch with the codec that is best, and learns from it. `cpu` is a clock of processor time,
     /// such as [`thread_cpu_time`], of a thread that does nothing else but read pages and call this.
     pub fn take(&mut self, encoder: &mut Encoder, cpu: impl Fn() -> Duration) -> Option<Batch> {

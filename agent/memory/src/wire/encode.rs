@@ -88,10 +88,26 @@ impl Default for Encoder {
 impl Encoder {
     /// An encoder before its first round.
     pub fn new() -> Self {
+        Self::one_of(1)
+    }
+
+    /// One of several encoders of the same container, among which the pages of each round are shared out: each knows its part. All of
+    /// them must begin every round, with everything that is dirty, whoever is to push it: only so none refers to a page that another one
+    /// has overwritten.
+    pub fn one_of(encoders: usize) -> Self {
+        Self::with(Known::new(SLOTS / encoders.max(1)))
+    }
+
+    /// One for frozen rounds only: it knows nothing.
+    pub fn frozen_only() -> Self {
+        Self::with(Known::new(0))
+    }
+
+    fn with(known: Known) -> Self {
         Self {
             round: Round::None,
             number: 0,
-            known: Known::new(SLOTS),
+            known,
             batch: Vec::new(),
             ops: Vec::new(),
             open: None,
@@ -111,17 +127,25 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         self.next_round()?;
         let mut due = Due::default();
-        for (ns_pid, range) in dirty {
-            let end = range
-                .pages
-                .checked_mul(PAGE)
-                .and_then(|len| range.start.checked_add(len));
-            let pid = check(ns_pid, range.start, end)?;
-            due.add(pid, range);
-        }
+        add_all(&mut due, dirty)?;
         self.known.forget(&due);
         self.round = Round::Live(due);
         Ok(())
+    }
+
+    /// What was pushed of these pages in this round may not have reached the receiver: they may be pushed once more. Nothing that was
+    /// pushed before now is referred to any more, and the batch under way is thrown away. Outside of a round of a running container, and
+    /// with a range that is not of pages of a process, it fails; nothing is referred to any more then either.
+    pub fn again(&mut self, lost: impl IntoIterator<Item = (i32, PageRange)>) -> Result<(), EncodeError> {
+        self.forget();
+        self.open = None;
+        self.batch.clear();
+        self.ops.clear();
+        self.counts = Counts::default();
+        let Round::Live(due) = &mut self.round else {
+            return Err(EncodeError::NoRound);
+        };
+        add_all(due, lost)
     }
 
     /// Begins the round of a frozen container: any page may be pushed, nothing is hashed or sent as a copy, which takes a
@@ -312,6 +336,18 @@ impl Encoder {
             }
         }
     }
+}
+
+fn add_all(due: &mut Due, dirty: impl IntoIterator<Item = (i32, PageRange)>) -> Result<(), EncodeError> {
+    for (ns_pid, range) in dirty {
+        let end = range
+            .pages
+            .checked_mul(PAGE)
+            .and_then(|len| range.start.checked_add(len));
+        let pid = check(ns_pid, range.start, end)?;
+        due.add(pid, range);
+    }
+    Ok(())
 }
 
 fn follows(run: &Place, one: &Place) -> bool {

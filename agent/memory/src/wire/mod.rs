@@ -17,8 +17,12 @@
 //! **Order.** Rounds are barriers: every batch of a round is applied before the first of the next. In a round a page is
 //! written at most once, and a copy reads a page that is either data of the same encoder in the same round, or not
 //! written in this round at all; never a page that is itself a copy of this round. So a receiver may apply the batches
-//! of one encoder in their order, or, if they come over several connections, keep the copies until all else of the
-//! round is there. Both give the same memory.
+//! of one encoder in their order, or keep the copies until all else of the round is there. Both give the same memory.
+//!
+//! **Several encoders** may share out the pages of a round: each page is pushed to one of them, all begin every round with
+//! everything that is dirty, and a receiver applies the batches of each in their order, whatever the order between them.
+//! What may not have arrived is pushed to the same encoder again ([`Encoder::again`]), with what it holds by then; it must
+//! not arrive after that.
 //!
 //! **Repetitions** are known by the first 128 bits of BLAKE3. A program that looks for two pages of the same hash needs
 //! some 2^64 tries, and would then have damaged a page of its own container: tables are never shared between containers.

@@ -1,5 +1,6 @@
 //! What is common to all conversations: opening, pings, abort; and who may say what when.
 
+use super::lane::Lane;
 use super::migrate::Migrate;
 use super::query::{Query, QueryKind};
 use super::{Party, SessionError};
@@ -12,6 +13,7 @@ enum Stage {
     Greeted(Hello),
     Migrate(Migrate),
     Query(Query),
+    Lane(Lane),
     Refused,
 }
 
@@ -99,7 +101,11 @@ impl Conversation {
     pub(super) fn heeds_objects(&self) -> Result<bool, SessionError> {
         match &self.stage {
             _ if self.is_over() || self.seen(self.local).abort.is_some() => Ok(false),
-            Stage::Migrate(_) if self.local == Party::Acceptor && self.dialer.abort.is_none() => Ok(true),
+            Stage::Migrate(_) | Stage::Lane(_)
+                if self.local == Party::Acceptor && self.dialer.abort.is_none() =>
+            {
+                Ok(true)
+            }
             _ => Err(SessionError::OutOfOrder {
                 message: "Data",
                 from: self.local.other(),
@@ -131,6 +137,11 @@ impl Conversation {
             Stage::Migrate(migrate) if migrate.is_released() => true,
             _ => aborted && answered(&self.dialer, &self.acceptor) && answered(&self.acceptor, &self.dialer),
         }
+    }
+
+    /// True for a lane, once it has been let in.
+    pub(super) fn is_lane(&self) -> bool {
+        matches!(self.stage, Stage::Lane(_))
     }
 
     fn is_prepared(&self) -> bool {
@@ -227,12 +238,13 @@ impl Conversation {
                 Ok(())
             }
             Stage::Query(query) => query.apply(from, message),
+            Stage::Lane(lane) => lane.apply(from, message),
             Stage::Refused => Err("the session was refused"),
         }
     }
 
     fn is_welcomed(&self) -> bool {
-        matches!(self.stage, Stage::Migrate(_) | Stage::Query(_))
+        matches!(self.stage, Stage::Migrate(_) | Stage::Query(_) | Stage::Lane(_))
     }
 
     fn abort(&mut self, from: Party, abort: &Abort) -> Rule {
@@ -254,7 +266,7 @@ impl Conversation {
             Stage::Greeted(_) => true,
             Stage::Migrate(migrate) => migrate.awaits_manifest_ok(),
             Stage::Query(query) => query.is_asked(),
-            Stage::Start | Stage::Refused => false,
+            Stage::Start | Stage::Lane(_) | Stage::Refused => false,
         };
         need(open, "there is nothing to refuse")?;
         self.stage = Stage::Refused;
@@ -267,6 +279,7 @@ fn welcomed(role: i32) -> Result<Stage, &'static str> {
         Ok(Role::Migrate) => Ok(Stage::Migrate(Migrate::default())),
         Ok(Role::AskVerdict) => Ok(Stage::Query(Query::new(QueryKind::Verdict))),
         Ok(Role::Carry) => Ok(Stage::Query(Query::new(QueryKind::Carry))),
+        Ok(Role::Lane) => Ok(Stage::Lane(Lane::default())),
         Ok(Role::Unspecified) | Err(_) => Err("Hello named no role"),
     }
 }

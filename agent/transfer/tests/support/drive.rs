@@ -76,7 +76,7 @@ pub fn drive(input: &[u8]) -> (usize, usize) {
     } else {
         Party::Dialer
     };
-    let role = [Role::Migrate, Role::Migrate, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)];
+    let role = [Role::Migrate, Role::Lane, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)];
     let Some((mut out, mut inbound)) = staged(party, role, usize::from(stage % 10)) else {
         return (0, 0);
     };

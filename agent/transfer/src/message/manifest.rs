@@ -1,0 +1,58 @@
+//! What is to be moved.
+
+/// One container of the pod.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct ContainerEntry {
+    /// Its name in the pod's spec.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its image by digest, as CRI reports it.
+    #[prost(string, tag = "2")]
+    pub image_id: String,
+    /// The low-level runtime that runs it, for example `runc 1.3.0`.
+    #[prost(string, tag = "3")]
+    pub runtime: String,
+    /// Its image by the name in the pod's spec, by which the target's kubelet will look for it.
+    #[prost(string, tag = "4")]
+    pub image: String,
+    /// True for the one container whose restore brings the pod's SysV objects along.
+    #[prost(bool, tag = "5")]
+    pub owns_sysv: bool,
+    /// True if its memory comes in objects of its own, ahead of CRIU's images, which then lack it.
+    #[prost(bool, tag = "6")]
+    pub lazy: bool,
+}
+
+/// An address of the pod, and where it is at home.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct PodAddress {
+    /// The address.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// Node whose CNI gave it out.
+    #[prost(string, tag = "2")]
+    pub home_node: String,
+    /// `InternalIP` of that node.
+    #[prost(string, tag = "3")]
+    pub home_address: String,
+}
+
+/// What moves.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Manifest {
+    /// UID of the source pod.
+    #[prost(string, tag = "1")]
+    pub source_pod_uid: String,
+    /// UID of the target pod.
+    #[prost(string, tag = "2")]
+    pub target_pod_uid: String,
+    /// Hostname inside the pod.
+    #[prost(string, tag = "3")]
+    pub hostname: String,
+    /// Every address that a connection of the pod may use.
+    #[prost(message, repeated, tag = "4")]
+    pub addresses: Vec<PodAddress>,
+    /// Its containers, in the order of the pod's spec.
+    #[prost(message, repeated, tag = "5")]
+    pub containers: Vec<ContainerEntry>,
+}
