@@ -79,14 +79,14 @@ impl Groups {
             .collect()
     }
 
+    /// The group's directories and all below them, parents first.
+    pub fn all(&self) -> Vec<PathBuf> {
+        self.dirs.iter().flat_map(|dir| below(dir)).collect()
+    }
+
     /// All processes in the group and below it.
     pub fn processes(&self) -> Vec<i32> {
-        let mut all: Vec<i32> = self
-            .dirs
-            .iter()
-            .flat_map(|dir| below(dir))
-            .flat_map(|dir| members(&dir))
-            .collect();
+        let mut all: Vec<i32> = self.all().iter().flat_map(|dir| members(dir)).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -158,7 +158,8 @@ fn below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn members(dir: &Path) -> Vec<i32> {
+/// The processes in a group, without those below it; none if it has gone.
+pub fn members(dir: &Path) -> Vec<i32> {
     let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     text.lines()
         .filter_map(|line| line.parse().ok())

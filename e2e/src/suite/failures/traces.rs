@@ -1,6 +1,6 @@
 //! What a migration could leave on a node, as text that can be compared.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -75,25 +75,14 @@ fn frozen(lab: &Lab, node: &str) -> Vec<String> {
     let Some(state) = groups.iter().find(|state| state.name == node) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
-    let mut open = state.groups.dirs.clone();
-    while let Some(dir) = open.pop() {
-        let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
-        if text("freezer.state").trim() == "FROZEN" || text("cgroup.freeze").trim() == "1" {
-            found.push(format!("{node}: frozen {}", short(&dir)));
-        }
+    let is_frozen = |dir: &PathBuf| {
         // A group may go while it is looked at.
-        let Ok(entries) = std::fs::read_dir(&dir) else {
-            continue;
-        };
-        open.extend(
-            entries
-                .flatten()
-                .map(|entry| entry.path())
-                .filter(|path| path.is_dir()),
-        );
-    }
-    found
+        let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_default();
+        text("freezer.state").trim() == "FROZEN" || text("cgroup.freeze").trim() == "1"
+    };
+    let dirs = state.groups.all().into_iter().filter(is_frozen);
+    dirs.map(|dir| format!("{node}: frozen {}", short(&dir)))
+        .collect()
 }
 
 fn short(dir: &Path) -> String {

@@ -1,6 +1,6 @@
 //! A container that writes too fast gets less CPU time for a while, and its own limit back whatever becomes of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::writer::{Writer, container};
+use crate::cluster::cgroups::members;
 use crate::migration::{Migration, told};
 use crate::suite::failures::agents::{agent_back, kill_agent, renew_agent};
 use crate::suite::failures::subject::AMPLE;
@@ -178,8 +179,8 @@ impl CpuLimit {
             .nodes
             .iter()
             .find(|state| state.name == node)
-            .map(|state| state.groups.dirs.clone());
-        let file = limit_file(groups.unwrap_or_default(), &pids)
+            .map(|state| state.groups.all());
+        let file = limit_file(&groups.unwrap_or_default(), &pids)
             .with_context(|| format!("no group of {node} limits the CPU time of {pids:?}"))?;
         let text = std::fs::read_to_string(&file)?.trim().to_owned();
         Ok(Self { file, text })
@@ -199,35 +200,13 @@ impl CpuLimit {
     }
 }
 
-/// The file that limits the CPU time of one of these processes, in the groups `open` or below them.
-fn limit_file(mut open: Vec<PathBuf>, pids: &[i32]) -> Option<PathBuf> {
-    while let Some(dir) = open.pop() {
-        let file = ["cpu.cfs_quota_us", "cpu.max"]
+/// The file that limits the CPU time of one of these processes, in one of these groups.
+fn limit_file(groups: &[PathBuf], pids: &[i32]) -> Option<PathBuf> {
+    let holds_any = |dir: &&PathBuf| members(dir).iter().any(|pid| pids.contains(pid));
+    let files = groups.iter().filter(holds_any).flat_map(|dir| {
+        ["cpu.cfs_quota_us", "cpu.max"]
             .map(|name| dir.join(name))
             .into_iter()
-            .find(|file| file.exists());
-        if let Some(file) = file
-            && holds_any(&dir, pids)
-        {
-            return Some(file);
-        }
-        // A group may go while it is looked at.
-        let Ok(entries) = std::fs::read_dir(&dir) else {
-            continue;
-        };
-        open.extend(
-            entries
-                .flatten()
-                .map(|entry| entry.path())
-                .filter(|path| path.is_dir()),
-        );
-    }
-    None
-}
-
-fn holds_any(dir: &Path, pids: &[i32]) -> bool {
-    let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| line.parse().ok())
-        .any(|pid: i32| pids.contains(&pid))
+    });
+    files.into_iter().find(|file| file.exists())
 }
