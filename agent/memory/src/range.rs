@@ -2,6 +2,8 @@
 
 /// Bytes of a page. Other sizes (aarch64 kernels may have 16 or 64 KiB) are refused before anything is tracked.
 pub const PAGE: u64 = 4096;
+/// The same, as a length of bytes in memory.
+pub const PAGE_BYTES: usize = 4096;
 
 /// Pages in a row in the address space of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

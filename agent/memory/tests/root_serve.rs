@@ -16,6 +16,8 @@
 mod app;
 #[path = "serve/layout.rs"]
 mod layout;
+#[path = "serve/places.rs"]
+mod places;
 #[path = "serve/stage.rs"]
 mod stage;
 
@@ -46,7 +48,7 @@ fn main() {
 }
 
 type Case = (&'static str, fn());
-const CASES: [Case; 17] = [
+const CASES: [Case; 22] = [
     ("all pages of two processes arrive", all_pages_arrive),
     ("touches alone bring the right pages", touches_alone),
     ("registered late", registered_late),
@@ -65,6 +67,14 @@ const CASES: [Case; 17] = [
     ("the connection is lost", connection_lost),
     ("garbage on the connection", garbage),
     ("unusable images hold the process", unusable_images),
+    (
+        "memory left unregistered is registered",
+        places::left_unregistered,
+    ),
+    ("memory that was touched too early", places::touched_too_early),
+    ("memory that is not there", places::not_there),
+    ("more unregistered memory than can be mended", places::too_much),
+    ("workers killed while they mend", places::killed_mending),
     ("nobody connects", nobody_connects),
     ("the restore is never finished", never_finished),
 ];

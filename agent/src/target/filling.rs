@@ -20,35 +20,41 @@ const SAY_EVERY: u32 = 4;
 
 /// How far the page servers of the containers are; `None` if there are none.
 pub(super) fn memory(containers: &[TargetContainer]) -> Option<TargetMemory> {
-    let mut left = None;
-    for container in containers {
-        let server = PageServer::of(&container.name, &container.image_dir);
-        match server.filled() {
-            Ok(None) => {}
-            Ok(Some(Filled::All)) => *left.get_or_insert(0) += 0,
-            Ok(Some(Filled::Left(bytes))) => *left.get_or_insert(0) += bytes.max(1),
-            Ok(Some(Filled::Lost(bytes))) => {
-                tracing::error!(
-                    container = container.name,
-                    bytes,
-                    "the page server has ended before all memory was filled in"
-                );
-                *left.get_or_insert(0) += 0;
-            }
-            Err(error) => {
-                tracing::warn!(
-                    container = container.name,
-                    error = chain(&error),
-                    "it cannot be told how far the memory is"
-                );
-                *left.get_or_insert(0) += 1;
-            }
-        }
+    let left: Vec<u64> = containers.iter().filter_map(bytes_left).collect();
+    if left.is_empty() {
+        return None;
     }
-    left.map(|bytes| TargetMemory {
+    let bytes: u64 = left.iter().sum();
+    Some(TargetMemory {
         pages_left: bytes.div_ceil(PAGE),
         filled: bytes == 0,
     })
+}
+
+/// How much is left for a container's page server to fill, if there is one. What is lost for good is not waited for.
+fn bytes_left(container: &TargetContainer) -> Option<u64> {
+    match PageServer::of(&container.name, &container.image_dir).filled() {
+        Ok(None) => None,
+        Ok(Some(Filled::All)) => Some(0),
+        // It has not ended yet.
+        Ok(Some(Filled::Left(bytes))) => Some(bytes.max(1)),
+        Ok(Some(Filled::Lost(bytes))) => {
+            tracing::error!(
+                container = container.name,
+                bytes,
+                "the page server has ended before all memory was filled in"
+            );
+            Some(0)
+        }
+        Err(error) => {
+            tracing::warn!(
+                container = container.name,
+                error = chain(&error),
+                "it cannot be told how far the memory is"
+            );
+            Some(1)
+        }
+    }
 }
 
 /// Waits until everything is filled in, and says how far it is.

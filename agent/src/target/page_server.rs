@@ -7,7 +7,7 @@ use std::{
 
 use godwit_container::call::{CallError, RuntimeCall, reattach};
 use godwit_memory::serve::{
-    ServeError, {self as files, Config, Done, Failed, Progress, Tuning},
+    ServeError, UNPLACED, {self as files, Checked, Config, Done, Failed, Progress, Tuning},
 };
 use godwit_runtime::record::{RecordDir, RecordError};
 use thiserror::Error;
@@ -21,6 +21,10 @@ const SOCKET: &str = "lazy-pages.socket";
 const START: Duration = Duration::from_secs(10);
 /// How often its files are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long after the restore is finished it may take to look whether every page has a place: milliseconds, unless the machine is very busy.
+const CHECK: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has done so: the freeze lasts meanwhile.
+const CHECK_EVERY: Duration = Duration::from_millis(1);
 /// How often it is looked at whether a restore has become hopeless.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// The page server bounds its own waits, up to the moment from which it must not be ended any more: what it has not filled would be lost.
@@ -49,6 +53,9 @@ pub(crate) enum PageServerError {
     /// It has ended.
     #[error("the page server of container {0} has ended before the container has all its memory")]
     Gone(String),
+    /// It does not say whether every page has a place.
+    #[error("the page server of container {0} does not say whether all memory has its place")]
+    Unchecked(String),
     /// It does not listen.
     #[error("the page server of container {0} does not listen")]
     Silent(String),
@@ -61,8 +68,9 @@ impl PageServerError {
             Self::Call(error) => error.reason(),
             Self::Files(error) => error.reason(),
             Self::Record(error) => error.reason(),
+            Self::Failed { failed, .. } if failed.reason == UNPLACED => UNPLACED,
             Self::Failed { .. } => "PageServerFailed",
-            Self::Silent(_) => "PageServerSilent",
+            Self::Silent(_) | Self::Unchecked(_) => "PageServerSilent",
             Self::Gone(_) => "PageServerGone",
         }
     }
@@ -147,12 +155,39 @@ impl PageServer {
         }
     }
 
-    /// Fails unless it lives, and serves what was restored: CRIU does not notice a page server that is gone, nor do processes that are held.
-    pub(super) fn serves(&self) -> Result<(), PageServerError> {
+    /// Fails unless it lives, and can give every page to what was restored: CRIU does not notice a page server that is gone, nor do processes
+    /// that are held. What has no place now would be lost after the commit.
+    pub(super) async fn serves(&self) -> Result<(), PageServerError> {
+        self.placed().await?;
         self.check()?;
         match self.filled()? {
             Some(Filled::All | Filled::Left(_)) => Ok(()),
             Some(Filled::Lost(_)) | None => Err(PageServerError::Gone(self.container.clone())),
+        }
+    }
+
+    /// Waits until it has looked whether every page has a place.
+    async fn placed(&self) -> Result<(), PageServerError> {
+        let until = Instant::now() + CHECK;
+        loop {
+            self.check()?;
+            if let Some(checked) = files::read::<Checked>(&self.directory, files::CHECKED)? {
+                let Checked {
+                    mappings,
+                    mended,
+                    took_us,
+                } = checked;
+                let container = &self.container;
+                tracing::info!(container, mappings, mended, took_us, "all memory has its place");
+                return Ok(());
+            }
+            if matches!(self.filled()?, Some(Filled::Lost(_)) | None) {
+                return Err(PageServerError::Gone(self.container.clone()));
+            }
+            if Instant::now() >= until {
+                return Err(PageServerError::Unchecked(self.container.clone()));
+            }
+            sleep(CHECK_EVERY).await;
         }
     }
 
@@ -173,7 +208,7 @@ impl PageServer {
         }
         if let Some(done) = files::read::<Done>(&self.directory, files::DONE)? {
             if done.progress.unplaced > 0 {
-                // CRIU leaves memory unregistered that it happens to make at its final address at once (vma_remap in restorer.c).
+                // Not seen when all memory was looked at, before the commit.
                 tracing::error!(
                     container = self.container,
                     pages = done.progress.unplaced,
@@ -236,4 +271,56 @@ fn beside(images: &Path, what: &str) -> PathBuf {
     name.push(".");
     name.push(what);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(images: &Path) -> PageServer {
+        let server = PageServer::of("web", images);
+        std::fs::create_dir(&server.directory).unwrap();
+        server
+    }
+
+    fn done(server: &PageServer) {
+        let done = Done {
+            progress: Progress::default(),
+            elapsed_ms: 1,
+        };
+        files::write(&server.directory, files::DONE, &done).unwrap();
+    }
+
+    #[tokio::test]
+    async fn memory_without_a_place_is_refused_by_its_own_reason() {
+        let root = tempfile::tempdir().unwrap();
+        let server = server(&root.path().join("images"));
+        done(&server);
+        let failed = Failed {
+            reason: UNPLACED.to_owned(),
+            message: "memory would be lost".to_owned(),
+        };
+        files::write(&server.directory, files::FAILED, &failed).unwrap();
+        let error = server.serves().await.unwrap_err();
+        assert_eq!(error.reason(), "PagesUnplaced");
+        assert!(error.to_string().contains("memory would be lost"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_served_before_every_page_has_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let server = server(&root.path().join("images"));
+        // As good as one that has ended: no call was ever started here.
+        assert_eq!(server.serves().await.unwrap_err().reason(), "PageServerGone");
+        done(&server);
+        let serving = tokio::time::timeout(Duration::from_millis(50), server.serves());
+        assert!(serving.await.is_err(), "it was waited for");
+        let checked = Checked {
+            mappings: 2,
+            mended: 1,
+            took_us: 3,
+        };
+        files::write(&server.directory, files::CHECKED, &checked).unwrap();
+        server.serves().await.unwrap();
+    }
 }

@@ -126,19 +126,12 @@ impl Restoring<'_> {
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;
         let server = PageServer::of(name, &container.image_dir);
-        let hopeless = async {
-            if container.lazy {
-                Err::<(), _>(server.failure().await).at(step)
-            } else {
-                std::future::pending().await
-            }
-        };
         let restored = tokio::select! {
             restored = container.restored(self.deadline) => restored.map_err(|error| of(step, &error))?,
-            failed = hopeless => return Err(failed.err().unwrap_or_else(|| Failure::new(step, "Internal", "no failure"))),
+            error = server.failure(), if container.lazy => return Err(Failure::from_error(step, error.reason(), &error)),
         };
         if container.lazy {
-            server.serves().at(step)?;
+            server.serves().await.at(step)?;
         }
         let freezer = Freezer::of_pid(&self.node.host, restored.pid).at(step)?;
         let pid = u32::try_from(restored.pid).unwrap_or_default();

@@ -8,13 +8,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::range::{PAGE, PageRange};
+use crate::range::{PAGE, PAGE_BYTES, PageRange};
 
 /// Bytes read at once.
 const CHUNK: usize = 1024 * 1024;
-
-/// Bytes of a page, as a length.
-const PAGE_BYTES: usize = 4096;
 
 /// Why pages could not be read. Pages and processes that have gone are no error.
 #[derive(Debug, thiserror::Error)]

@@ -70,6 +70,8 @@ pub(super) struct Board {
     pub(super) filled: AtomicU64,
     /// Pages that belong where nothing is mapped for them.
     pub(super) unplaced: AtomicU64,
+    /// Not zero while memory is registered that CRIU left out.
+    pub(super) mending: AtomicU32,
     /// What is being received.
     pub(super) inbox: Inbox,
     /// The address spaces.

@@ -14,6 +14,8 @@ use super::ServeError;
 pub const CONFIG: &str = "serve.json";
 /// [`Progress`], a few times in a second.
 pub const PROGRESS: &str = "progress.json";
+/// [`Checked`]: the restore is finished, and every page has a place. Without it the processes must not run.
+pub const CHECKED: &str = "checked.json";
 /// [`Done`]: every page is where it belongs, and the server has ended or is about to.
 pub const DONE: &str = "done.json";
 /// [`Failed`]: the restore cannot succeed. The server still serves what lives.
@@ -101,6 +103,17 @@ pub struct Progress {
     pub obstacle: Option<String>,
     /// When this was written, in milliseconds since 1970.
     pub unix_ms: u64,
+}
+
+/// What was found when the restore was finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Mappings with pages that were due, and that were looked at.
+    pub mappings: u64,
+    /// Those among them that CRIU had not registered, and that were registered and filled.
+    pub mended: u64,
+    /// How long that took, in microseconds.
+    pub took_us: u64,
 }
 
 /// The result of a server that did its work.

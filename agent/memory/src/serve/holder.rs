@@ -98,7 +98,9 @@ fn start(board: &'static Board, dir: &Path, config: &Config, stack: &mut [u8]) -
         // A thread that dies must not leave the others behind with half a state: the next worker takes up what is on the board.
         std::panic::set_hook(Box::new(|_| std::process::abort()));
         let result = worker::run(board, dir.to_path_buf(), config.clone(), holder);
-        isize::from(result.unwrap_or(1))
+        // Not by returning: that ends this thread alone, and the process then has the status of whichever thread ends last.
+        // SAFETY: a plain system call.
+        unsafe { libc::_exit(result.map_or(1, i32::from)) }
     };
     // SAFETY: this process has one thread, so the child finds no lock taken; the stack is copied with everything else and large enough.
     unsafe {

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::ServeError;
 use super::board::{Board, stage, state};
 use super::worker::Worker;
+use super::{ServeError, places};
 
 /// `LAZY_PAGES_RESTORE_FINISHED` of CRIU's `criu/uffd.c`.
 const FINISHED: i32 = 0x5253_5446;
@@ -17,13 +17,14 @@ const FINISHED: i32 = 0x5253_5446;
 // SAFETY: arithmetic only.
 const CONTROL: usize = unsafe { libc::CMSG_LEN(4) } as usize;
 
-/// Receives until CRIU says that it is finished, or its connection ends.
+/// Receives until CRIU says that it is finished, or its connection ends; and looks whether every page has a place.
 pub(super) fn run(worker: &Worker) {
     let board = worker.board;
     if board.stage.load(Ordering::SeqCst) != stage::OPEN {
         return;
     }
-    let next = match receive(worker) {
+    let restored = receive(worker).and_then(|()| worker.say_checked(&places::check(worker)?));
+    let next = match restored {
         Ok(()) => stage::FINISHED,
         Err(error) => {
             worker.fail(&error);

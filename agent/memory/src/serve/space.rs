@@ -18,7 +18,7 @@ use super::origin::Origin;
 use super::snapshot;
 use super::table::{Piece, Table};
 use super::uffd::{self, Fill};
-use crate::range::PAGE;
+use crate::range::{PAGE, PAGE_BYTES};
 use crate::store::Window;
 
 /// See the module.
@@ -177,7 +177,7 @@ impl Space {
                 let end = state.table.gap(page, page, end).1;
                 end.min(self.zero.end(page, most))
             };
-            self.put_at(page, end - page, Fill::Zeros)
+            self.put_at(page, end - page, Fill::Zeros, &mut None)
         };
         // A page that was there already wakes nobody.
         if matches!(outcome, Outcome::Done | Outcome::Absent(_)) {
@@ -203,6 +203,21 @@ impl Space {
 
     /// Fills a piece from the store.
     pub(super) fn put(&self, piece: &Piece, window: &mut Window) -> Outcome {
+        self.put_new(piece, window).0
+    }
+
+    /// The same. Gives also the first address at which a page was there already, if it got so far.
+    pub(super) fn put_new(&self, piece: &Piece, window: &mut Window) -> (Outcome, Option<u64>) {
+        let mut there = None;
+        (self.put_piece(piece, window, &mut there), there)
+    }
+
+    /// Fills one page with these bytes, if it is missing.
+    pub(super) fn put_page(&self, run: u64, page: &[u8; PAGE_BYTES]) -> Outcome {
+        self.put_at(run, PAGE, Fill::From(page.as_ptr()), &mut None)
+    }
+
+    fn put_piece(&self, piece: &Piece, window: &mut Window, there: &mut Option<u64>) -> Outcome {
         let Some(source) = &self.origin.source else {
             return Outcome::Failed(Errno::ENOENT);
         };
@@ -221,7 +236,7 @@ impl Space {
                 Fill::Zeros
             };
             let run = piece.run + (img - piece.img);
-            match self.put_at(run, segment.end - img, fill) {
+            match self.put_at(run, segment.end - img, fill, there) {
                 Outcome::Done => img = segment.end,
                 other => return other,
             }
@@ -229,8 +244,8 @@ impl Space {
         Outcome::Done
     }
 
-    /// Fills `len` bytes at `run`, all with data or all with zeros. Pages that are there remain.
-    fn put_at(&self, run: u64, len: u64, fill: Fill) -> Outcome {
+    /// Fills `len` bytes at `run`, all with data or all with zeros. Pages that are there remain, and the first of them is told.
+    fn put_at(&self, run: u64, len: u64, fill: Fill, there: &mut Option<u64>) -> Outcome {
         let uffd = self.uffd();
         let mut at = 0;
         let mut step = len;
@@ -246,7 +261,10 @@ impl Space {
                     step = len;
                 }
                 (done, Some(_)) if done > 0 => at += done,
-                (_, Some(Errno::EEXIST)) => at += PAGE,
+                (_, Some(Errno::EEXIST)) => {
+                    there.get_or_insert(run + at);
+                    at += PAGE;
+                }
                 (_, Some(Errno::EAGAIN)) => return Outcome::Again,
                 (_, Some(Errno::ESRCH | Errno::ENOSPC)) => {
                     self.gone.store(true, Ordering::SeqCst);

@@ -31,8 +31,20 @@ struct Zero {
     zeroed: i64,
 }
 
+#[repr(C)]
+struct Register {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+/// `UFFDIO_REGISTER_MODE_MISSING` of `linux/userfaultfd.h`.
+const MISSING: u64 = 1;
+
 mod raw {
     #![allow(missing_docs, reason = "made by macros")]
+    nix::ioctl_readwrite!(register, 0xAA, 0x00, super::Register);
     nix::ioctl_read!(wake, 0xAA, 0x02, super::Range);
     nix::ioctl_readwrite!(copy, 0xAA, 0x03, super::Copy);
     nix::ioctl_readwrite!(zero, 0xAA, 0x04, super::Zero);
@@ -79,6 +91,20 @@ pub(super) fn fill(uffd: RawFd, start: u64, len: u64, fill: Fill) -> (u64, Optio
         // With a part filled the kernel says EAGAIN for whatever stopped it; the next call tells.
         Err(errno) => (u64::try_from(done).unwrap_or(0), Some(errno)),
     }
+}
+
+/// Has touches of missing pages in `start..start + len` wait for an answer from now on. What is registered already remains so.
+///
+/// It is the memory of the process that made the descriptor that is meant, whoever asks (`userfaultfd_register` in Linux' `fs/userfaultfd.c`).
+pub(super) fn register(uffd: RawFd, start: u64, len: u64) -> Result<(), Errno> {
+    let mut call = Register {
+        start,
+        len,
+        mode: MISSING,
+        ioctls: 0,
+    };
+    // SAFETY: the argument lives through the call.
+    unsafe { raw::register(uffd, &raw mut call) }.map(drop)
 }
 
 /// Lets everyone who waits for pages in the range try again.

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent};
 
 use super::board::{Board, Slot, stage, state};
-use super::files::{self, Config, DONE, Done, FAILED, Failed, PROGRESS, Progress};
+use super::files::{self, CHECKED, Checked, Config, DONE, Done, FAILED, Failed, PROGRESS, Progress};
 use super::message::Message;
 use super::origin::Origin;
 use super::space::Space;
@@ -304,6 +304,11 @@ impl Worker {
         if !self.dir.join(FAILED).exists() {
             let _ = files::write(&self.dir, FAILED, &Failed::new(error));
         }
+    }
+
+    /// Says that every page has a place.
+    pub(super) fn say_checked(&self, checked: &Checked) -> Result<(), ServeError> {
+        files::write(&self.dir, CHECKED, checked)
     }
 
     /// Closes complete address spaces, writes progress, and ends when all is done.

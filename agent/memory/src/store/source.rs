@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -10,7 +10,7 @@ use nix::unistd::{Whence, lseek};
 
 use super::writer::punch;
 use super::{StoreError, pages_path};
-use crate::range::{PAGE, PageRange};
+use crate::range::{PAGE, PAGE_BYTES, PageRange};
 
 /// Bytes that are mapped at once: many chunks, but few page tables.
 const WINDOW: u64 = 64 * 1024 * 1024;
@@ -60,6 +60,22 @@ impl Source {
             Err(Errno::ENXIO) => Ok(u64::MAX),
             Err(source) => Err(StoreError::io("read", &self.path, source.into())),
         }
+    }
+
+    /// One page.
+    pub fn page(&self, address: u64) -> Result<[u8; PAGE_BYTES], StoreError> {
+        let mut page = [0; PAGE_BYTES];
+        let mut at = 0;
+        while at < page.len() {
+            match self.file.read_at(&mut page[at..], address + at as u64) {
+                // Behind the last data there are zeros only.
+                Ok(0) => break,
+                Ok(read) => at += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(StoreError::io("read", &self.path, source)),
+            }
+        }
+        Ok(page)
     }
 
     /// Gives back the memory of pages that nobody will read again. Afterwards they read as zeros.

@@ -11,10 +11,8 @@ use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::presence::Presence;
 use super::{StoreError, pages_path};
-use crate::range::{PAGE, PageRange};
+use crate::range::{PAGE, PAGE_BYTES, PageRange};
 
-/// Bytes of a page, as a length.
-const BYTES: usize = 4096;
 /// No container has more processes.
 const MAX_PROCESSES: usize = 65_536;
 /// No address is higher.
@@ -94,14 +92,14 @@ impl Store {
         if !gone.is_empty() {
             return Err(StoreError::NoProcess { ns_pid: from.0 });
         }
-        let mut page = [0; BYTES];
+        let mut page = [0; PAGE_BYTES];
         read_padded(&origin.file, &mut page, from.1)
             .map_err(|source| StoreError::io("read", &origin.path, source))?;
         self.write(ns_pid, vaddr, &page)
     }
 
     /// Reads one page as it is in the store (zeros if it is absent or a hole).
-    pub fn read(&self, ns_pid: i32, vaddr: u64, page: &mut [u8; BYTES]) -> Result<(), StoreError> {
+    pub fn read(&self, ns_pid: i32, vaddr: u64, page: &mut [u8; PAGE_BYTES]) -> Result<(), StoreError> {
         range(vaddr, PAGE)?;
         let process = self
             .lock()

@@ -12,7 +12,7 @@ use super::process::Process;
 use super::scan::{Pagemap, Region, Wanted};
 use super::uffd::Userfaultfd;
 use super::{Method, TrackError, inject, soft_dirty};
-use crate::range::PAGE;
+use crate::range::{PAGE, PAGE_BYTES};
 
 /// How long the process of the trial may take for one step.
 const STEP: Duration = Duration::from_secs(2);
@@ -140,7 +140,6 @@ struct Trial {
 const PAGES: usize = 4;
 /// The one that is written.
 const WRITTEN: usize = 2;
-const PAGE_BYTES: usize = 4096;
 
 impl Trial {
     fn begin() -> Result<Self, TrackError> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Write as _};
 
-use super::layout::{ARENA, BASE, PAGE, kind, mix, word};
+use super::layout::{ARENA, BASE, PAGE, kind, mix, second, word};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
@@ -58,9 +58,13 @@ pub fn main(ns_pid: i32, pages: u64) {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |i: usize| words[i].parse::<u64>().unwrap();
         match words[0] {
-            "register" => app.register(),
+            "register" => app.register(BASE, BASE + app.pages * PAGE),
+            // What CRIU does with a mapping that happens to be where it belongs: nothing.
+            "register-first" => app.register(BASE, second(app.pages)),
+            "register-second" => app.register(second(app.pages), BASE + app.pages * PAGE),
             "verify" => app.verify(),
             "stress" => app.stress(number(1), number(2)),
+            "peek" => peek(BASE + number(1) * PAGE),
             "touch" => app.check(BASE + number(1) * PAGE),
             "touchall" => {
                 let all: Vec<u64> = app.model.keys().copied().collect();
@@ -78,6 +82,12 @@ pub fn main(ns_pid: i32, pages: u64) {
         }
         answer("ok");
     }
+}
+
+/// Touches a page whatever it holds.
+fn peek(page: u64) {
+    // SAFETY: the caller names a page of the region.
+    unsafe { std::ptr::read_volatile(page as *const u64) };
 }
 
 fn answer(line: &str) {
@@ -110,8 +120,8 @@ fn in_one_mapping(start: u64, end: u64) -> bool {
 }
 
 impl App {
-    fn register(&self) {
-        let mut call = [BASE, self.pages * PAGE, 1, 0];
+    fn register(&self, start: u64, end: u64) {
+        let mut call = [start, end - start, 1, 0];
         // SAFETY: memory of this process; the argument lives through the call.
         assert_eq!(unsafe { libc::ioctl(self.uffd, 0xc020_aa00, &raw mut call) }, 0);
         // As the restorer does: its descriptor goes.

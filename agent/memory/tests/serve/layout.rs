@@ -17,6 +17,11 @@ pub enum Kind {
     Absent,
 }
 
+/// Where the second of the two mappings of the images begins.
+pub fn second(pages: u64) -> u64 {
+    BASE + pages / 3 * PAGE
+}
+
 pub fn kind(address: u64) -> Kind {
     match (address - BASE) / PAGE / 16 % 7 {
         5 => Kind::Zeros,

@@ -11,7 +11,7 @@ use godwit_memory::range::PageRange;
 use godwit_memory::serve::{self, Config, DONE, Done, FAILED, Failed, PROGRESS, Progress, Tuning};
 use godwit_memory::store::Store;
 
-use super::layout::{BASE, Kind, PAGE, kind, page};
+use super::layout::{BASE, Kind, PAGE, kind, page, second};
 
 const MARK: i32 = 0x5253_5446;
 /// For everything that must happen.
@@ -75,7 +75,7 @@ impl Stage {
             push(&mut tree, &field(1, u64::from(ns_pid.unsigned_abs())));
             let end = BASE + pages * PAGE;
             // Two mappings that the kernel has as one, as after a dump of mappings that could not be merged.
-            let middle = BASE + pages / 3 * PAGE;
+            let middle = second(pages);
             let mut mm = Vec::new();
             for (start, end) in [(BASE, middle), (middle, end)] {
                 let vma = [field(1, start), field(2, end)].concat();
