@@ -145,15 +145,43 @@ impl RunningCall {
     /// Ends the call now, with all that it has started, in the safe order; its outcome says so soon after. For a call whose container must not go on, or that
     /// has none.
     pub async fn end(&self) {
-        let supervisor = self.supervisor.or_else(|| {
+        if let Some(supervisor) = self.supervisor()
+            && supervisor.process.is_alive(&self.call.host.proc)
+        {
+            self.end_tree(supervisor).await;
+        }
+    }
+
+    /// The supervisor, if it has begun. Its file may have come after a reattach.
+    fn supervisor(&self) -> Option<Supervisor> {
+        self.supervisor.or_else(|| {
             files::read_if_there(&self.directory, files::SUPERVISOR)
                 .ok()
                 .flatten()
-        });
-        let Some(supervisor) = supervisor else { return };
-        if !supervisor.process.is_alive(&self.call.host.proc) {
-            return;
-        }
+        })
+    }
+
+    fn supervisor_is_alive(&self) -> bool {
+        self.supervisor()
+            .is_some_and(|supervisor| supervisor.process.is_alive(&self.call.host.proc))
+    }
+
+    /// Ends what was started by a supervisor that was killed.
+    async fn end_lost(&self) -> CallError {
+        let directory = self.directory.clone();
+        let Some(supervisor) = self.supervisor() else {
+            // Killed before it had begun: the program was never started.
+            return CallError::NotStarted {
+                directory,
+                log: "killed".into(),
+            };
+        };
+        let frozen = self.end_tree(supervisor).await == Some(true);
+        CallError::Lost { directory, frozen }
+    }
+
+    /// Ends a supervisor and all that it has started. Gives whether the container was frozen before, if there is one.
+    async fn end_tree(&self, supervisor: Supervisor) -> Option<bool> {
         let call = self.call.clone();
         let ended = tokio::task::spawn_blocking(move || {
             ending::end_tree(
@@ -164,42 +192,7 @@ impl RunningCall {
             )
         });
         // The thread does not panic.
-        let _ = ended.await;
-    }
-
-    fn supervisor_is_alive(&self) -> bool {
-        // The file may have come after a reattach.
-        let known = self.supervisor.or_else(|| {
-            files::read_if_there(&self.directory, files::SUPERVISOR)
-                .ok()
-                .flatten()
-        });
-        known.is_some_and(|supervisor| supervisor.process.is_alive(&self.call.host.proc))
-    }
-
-    async fn end_lost(&self) -> CallError {
-        let Some(supervisor) = self.supervisor else {
-            // Killed before it had begun: the program was never started.
-            let directory = self.directory.clone();
-            return CallError::NotStarted {
-                directory,
-                log: "killed".into(),
-            };
-        };
-        let call = self.call.clone();
-        let ended = tokio::task::spawn_blocking(move || {
-            ending::end_tree(
-                &call.host,
-                supervisor.process.pid,
-                call.freeze_first.as_ref(),
-                || {},
-            )
-        });
-        let frozen = ended.await.ok().flatten() == Some(true);
-        CallError::Lost {
-            directory: self.directory.clone(),
-            frozen,
-        }
+        ended.await.ok().flatten()
     }
 }
 
