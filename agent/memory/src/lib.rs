@@ -8,8 +8,10 @@
 //! | [`rounds`] | how many rounds, how fast, and when to freeze |
 //! | [`store`] | pages that have arrived |
 //! | [`images`] | which pages CRIU expects later |
+//! | [`causes`] | an error with its causes, in words |
 //! | [`serve`] | giving them to restored processes when they touch them, and all others soon after |
 
+pub mod causes;
 pub mod images;
 pub mod page_set;
 pub mod pages;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ServeError;
+use crate::causes::with_causes;
 
 /// [`Config`], from the agent.
 pub const CONFIG: &str = "serve.json";
@@ -137,16 +138,9 @@ pub struct Failed {
 impl Failed {
     /// What an error says, with its causes.
     pub fn new(error: &ServeError) -> Self {
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
         Self {
             reason: error.reason().to_owned(),
-            message,
+            message: with_causes(error),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::process::Process;
 use super::scan::{Pagemap, Region, Wanted};
 use super::uffd::Userfaultfd;
 use super::{Method, TrackError, inject, soft_dirty};
+use crate::causes::with_causes;
 use crate::range::{PAGE, PAGE_BYTES};
 
 /// How long the process of the trial may take for one step.
@@ -71,16 +72,6 @@ fn try_all() -> Probe {
         write_protect,
         soft_dirty: Some(soft_dirty),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn write_protect() -> Result<(), TrackError> {

@@ -39,6 +39,12 @@ pub fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }
 
+/// The PID in the innermost namespace, from the text of `/proc/PID/status`: the last number of `NSpid` (proc(5)).
+pub fn pid_inside(status: &str) -> Option<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_ascii_whitespace().last()?.parse().ok()
+}
+
 impl Process {
     /// Looks at a process; `None` if there is none.
     pub fn read(pid: i32) -> io::Result<Option<Self>> {
@@ -63,7 +69,7 @@ impl Process {
         let locked = field("VmLck").and_then(|value| value.split_ascii_whitespace().next());
         Some(Self {
             pid,
-            ns_pid: field("NSpid")?.split_ascii_whitespace().last()?.parse().ok()?,
+            ns_pid: pid_inside(status)?,
             started: started.parse().ok()?,
             zombie: field("State")?.starts_with(['Z', 'X']),
             threads: field("Threads")?.parse().ok()?,
@@ -148,6 +154,13 @@ mod tests {
                 memory: true,
             }
         );
+    }
+
+    #[test]
+    fn the_innermost_pid_counts() {
+        assert_eq!(pid_inside(STATUS), Some(1));
+        assert_eq!(pid_inside("Name:\tx\n"), None);
+        assert_eq!(pid_inside("NSpid:\t\n"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
@@ -22,9 +22,6 @@ const WP_MATCHING: u64 = 1;
 
 /// Regions asked for at once: 384 KiB.
 const REGIONS: usize = 16 * 1024;
-
-/// Set once the kernel has said that it does not know guard pages (before 6.16).
-static NO_GUARD: AtomicBool = AtomicBool::new(false);
 
 /// `struct page_region`.
 #[repr(C)]
@@ -101,10 +98,36 @@ impl Wanted {
     }
 }
 
+/// Whether the kernel tells guard pages apart (Linux 6.15). If so CRIU asks every process for them before anything else
+/// (`collect_madv_guards` in `criu/mem.c`).
+pub fn knows_guards() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let Ok(own) = File::open("/proc/self/pagemap") else {
+            return false;
+        };
+        let mut arguments = Arguments {
+            size: size_of::<Arguments>() as u64,
+            mask: GUARD,
+            returned: GUARD,
+            ..Arguments::default()
+        };
+        // SAFETY: the arguments are live and of the kernel's layout; an empty range and no vector.
+        unsafe { pagemap_scan(own.as_raw_fd(), &raw mut arguments) }.is_ok()
+    })
+}
+
 /// The page map of a process. It is that of the memory the process has now: open it anew for every round, `exec` brings other memory.
 #[derive(Debug)]
 pub struct Pagemap {
     file: File,
+}
+
+impl From<File> for Pagemap {
+    /// An opened `/proc/PID/pagemap`.
+    fn from(file: File) -> Self {
+        Self { file }
+    }
 }
 
 impl Pagemap {
@@ -120,6 +143,15 @@ impl Pagemap {
     /// Adds to `found` the pages wanted between two addresses, in order, neighbours joined.
     pub fn scan(&self, wanted: Wanted, start: u64, end: u64, found: &mut Vec<Region>) -> Result<(), Errno> {
         self.walk(wanted, (start, end), 0, found)
+    }
+
+    /// The pages wanted of several ranges.
+    pub fn scan_all(&self, wanted: Wanted, ranges: &[(u64, u64)]) -> Result<Vec<Region>, Errno> {
+        let mut found = Vec::new();
+        for &(start, end) in ranges {
+            self.scan(wanted, start, end, &mut found)?;
+        }
+        Ok(found)
     }
 
     /// Whether there is any such page between two addresses.
@@ -140,12 +172,8 @@ impl Pagemap {
         let (flags, inverted, all) = wanted.categories();
         let mut start = start;
         let already = found.len();
+        let guard = if knows_guards() { GUARD } else { 0 };
         while start < end {
-            let guard = if NO_GUARD.load(Ordering::Relaxed) {
-                0
-            } else {
-                GUARD
-            };
             let mut arguments = Arguments {
                 size: size_of::<Arguments>() as u64,
                 flags,
@@ -163,18 +191,18 @@ impl Pagemap {
             // SAFETY: the arguments are live and of the kernel's layout; the vector is live and as long as said.
             let count = match unsafe { pagemap_scan(self.file.as_raw_fd(), &raw mut arguments) } {
                 Ok(count) => usize::try_from(count).unwrap_or(0),
-                Err(Errno::EINVAL) if guard != 0 => {
-                    NO_GUARD.store(true, Ordering::Relaxed);
-                    continue;
-                }
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error),
             };
             for &region in buffer.iter().take(count) {
                 join(found, region);
             }
-            if max_pages != 0 || arguments.walk_end <= start {
+            if max_pages != 0 {
                 break;
+            }
+            if arguments.walk_end <= start {
+                // What lies behind would never be told.
+                return Err(Errno::EPROTO);
             }
             start = arguments.walk_end;
         }
@@ -196,13 +224,14 @@ fn put_in_order(found: &mut Vec<Region>, already: usize) {
     let regions = found.split_off(already);
     for region in regions {
         match found.last_mut() {
-            Some(last) if found_overlaps(last, &region) => last.end = last.end.max(region.end),
+            Some(last) if touch(last, &region) => last.end = last.end.max(region.end),
             _ => found.push(region),
         }
     }
 }
 
-fn found_overlaps(last: &Region, next: &Region) -> bool {
+/// Whether a region begins inside of another one or right behind it.
+fn touch(last: &Region, next: &Region) -> bool {
     last.start <= next.start && next.start <= last.end
 }
 

@@ -102,11 +102,7 @@ struct Kernel<'a> {
 
 impl Kernel<'_> {
     fn scan(&self, wanted: Wanted) -> io::Result<Vec<Region>> {
-        let mut found = Vec::new();
-        for &(start, end) in &self.runs {
-            self.pagemap.scan(wanted, start, end, &mut found)?;
-        }
-        Ok(found)
+        Ok(self.pagemap.scan_all(wanted, &self.runs)?)
     }
 }
 

@@ -37,12 +37,9 @@ pub trait Watch: Send + Sync {
 
 /// All pages there are.
 pub fn whole(process: &Process, mappings: &[Mapping], pagemap: &Pagemap) -> Result<Vec<Dirty>, TrackError> {
-    let mut found = Vec::new();
-    for (start, end) in super::maps::runs(mappings) {
-        pagemap
-            .scan(Wanted::All, start, end, &mut found)
-            .map_err(|errno| TrackError::read(process.pid, "the page map")(errno.into()))?;
-    }
+    let found = pagemap
+        .scan_all(Wanted::All, &super::maps::runs(mappings))
+        .map_err(|errno| TrackError::read(process.pid, "the page map")(errno.into()))?;
     Ok(cut(&found, mappings, Unknown::Left))
 }
 

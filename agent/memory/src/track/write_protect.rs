@@ -95,12 +95,7 @@ impl Watch for WriteProtect {
         pagemap
             .scan(Wanted::TakeWritten, 0, end, &mut written)
             .map_err(failed)?;
-        let mut outside = Vec::new();
-        for &(start, end) in &runs {
-            pagemap
-                .scan(Wanted::Unregistered, start, end, &mut outside)
-                .map_err(failed)?;
-        }
+        let outside = pagemap.scan_all(Wanted::Unregistered, &runs).map_err(failed)?;
         let outside = cut(&outside, mappings, Unknown::Left);
         if !outside.is_empty() && !any_registered(pagemap, &runs).map_err(failed)? {
             // The descriptor belongs to memory which the process has left, kept alive by another one.
