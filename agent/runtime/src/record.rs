@@ -6,9 +6,7 @@
 mod contents;
 mod directory;
 
-pub use contents::{
-    Failed, Held, Parked, Record, Restored, Stage, VERSION, Waiting, chain, unix_ms, unix_us,
-};
+pub use contents::{Failed, Held, Parked, Record, Restored, Stage, VERSION, Waiting, unix_ms, unix_us};
 pub use directory::{RecordDir, RecordError};
 
 /// [`Record`]: what to restore, from the agent.

@@ -16,7 +16,6 @@ mod image;
 mod list;
 mod mappings;
 mod merge;
-mod pagemap;
 
 pub use hide::{Hiding, private_mounts};
 pub use merge::{hidden, merge};

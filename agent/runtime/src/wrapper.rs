@@ -19,6 +19,8 @@ pub use call::{Call, Create};
 pub use error::WrapperError;
 pub use started::marks;
 
+use godwit_memory::causes::with_causes;
+
 use crate::layout::Layout;
 use crate::record::{COMMITTED, RecordDir};
 
@@ -28,7 +30,7 @@ pub fn main(layout: &Layout) -> ExitCode {
     match run(layout, &call) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error(&call, &crate::record::chain(&error));
+            log::error(&call, &with_causes(&error));
             ExitCode::FAILURE
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use godwit_memory::causes::with_causes;
 use nix::errno::Errno;
 
 use crate::cgroup::CgroupError;
@@ -121,7 +122,7 @@ impl RelayError {
     pub fn failed(&self) -> Failed {
         Failed {
             reason: self.reason().to_owned(),
-            message: crate::record::chain(self),
+            message: with_causes(self),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use godwit_memory::track::{Pagemap, Region, Wanted, knows_guards, pid_inside};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -12,7 +13,7 @@ use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags}
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::mappings::{self, Mappings};
-use super::{HIDDEN, PAGE, Span, VeilError, list, pagemap};
+use super::{HIDDEN, PAGE, Span, VeilError, list};
 use crate::process;
 
 /// Bytes of an entry of a pagemap.
@@ -58,7 +59,7 @@ impl Hiding {
     ///
     /// A process for which this is not possible is left as it is. So are all if there is an error.
     pub fn of(pids: &[i32], covers: &Path, images: &Path) -> Result<Self, VeilError> {
-        let at_once = !pagemap::knows_guards();
+        let at_once = !knows_guards();
         let mut hiding = Self {
             watch: None,
             veils: Vec::new(),
@@ -130,7 +131,7 @@ impl Veil {
     fn new(pid: i32, process: &Path, covers: &Path, images: &Path) -> Result<Option<Self>, VeilError> {
         let status = process.join("status");
         let text = fs::read_to_string(&status).map_err(VeilError::io("read", status))?;
-        let Some(ns_pid) = ns_pid(&text) else {
+        let Some(ns_pid) = pid_inside(&text) else {
             return Ok(None);
         };
         let Some(mappings) = mappings::of(process)? else {
@@ -161,18 +162,23 @@ impl Veil {
     }
 }
 
-/// The PID in the innermost namespace: the last number of `NSpid` in `/proc/PID/status`.
-fn ns_pid(status: &str) -> Option<i32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_whitespace().last()?.parse().ok()
-}
-
 /// The pages of lazy mappings that CRIU would dump, but for those at stack pointers.
+///
+/// `pmc_fill` in CRIU's pagemap-cache.c asks the same, and leaves out pages of files besides. An anonymous mapping has none, and to look
+/// whether it has costs ten times the rest: 25 instead of 2 ms per GiB.
 fn hidden(real: &File, mappings: &Mappings) -> Result<Vec<Span>, VeilError> {
-    let mut spans = Vec::new();
+    let pagemap = real.try_clone().map(Pagemap::from);
+    let pagemap = pagemap.map_err(VeilError::io("read", "pagemap"))?;
+    let mut spans: Vec<Span> = Vec::new();
     for mapping in &mappings.lazy {
-        pagemap::dumpable(real, *mapping, &mut spans)
+        // Each by itself: pages of two mappings are never one span.
+        let found = pagemap
+            .scan_all(Wanted::All, &[(mapping.start, mapping.end)])
             .map_err(VeilError::system("ask which pages there are"))?;
+        spans.extend(found.iter().map(|Region { start, end, .. }| Span {
+            start: *start,
+            end: *end,
+        }));
     }
     for stack in &mappings.stacks {
         let Some(at) = spans
@@ -231,12 +237,6 @@ fn fill(real: &File, cover: &Path, mappings: &Mappings) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_innermost_pid_counts() {
-        assert_eq!(ns_pid("Name:\tx\nNSpid:\t4711\t12\t1\n"), Some(1));
-        assert_eq!(ns_pid("Name:\tx\n"), None);
-    }
 
     #[test]
     fn lazy_pages_of_this_process_are_found_and_covered() {

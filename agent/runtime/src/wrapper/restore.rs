@@ -8,17 +8,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use godwit_memory::causes::with_causes;
+use nix::errno::Errno;
+
 use super::{Call, Create, WrapperError, log, runc, started};
 use crate::cgroup::Freezer;
 use crate::layout::Layout;
 use crate::process::{self, Process};
 use crate::record::{
     ABORT, FAILED, Failed, HELD, Held, PARKED, Parked, RECORD, RELAY_FAILED, RESTORED, Record, RecordDir,
-    Restored, SPAWN, VERSION, WAITING, Waiting, chain, unix_ms,
+    Restored, SPAWN, VERSION, WAITING, Waiting, unix_ms,
 };
 use crate::relay::{ENV_GATE_DEADLINE_MS, ENV_GATE_DIR, ENV_HOLD, ENV_LAZY};
 use crate::watch::{Waited, Watch};
-use nix::errno::Errno;
 
 /// Made just before `runc restore` is spawned: from then on nothing is tried again.
 const TRIED: &str = "tried";
@@ -39,7 +41,7 @@ pub(super) fn instead(
     if let Err(error) = &result {
         let failed = Failed {
             reason: error.reason().to_owned(),
-            message: chain(error),
+            message: with_causes(error),
         };
         // The error itself goes to containerd in any case.
         let _ = directory.write_json(FAILED, &failed);
