@@ -14,6 +14,10 @@
 
 #[path = "serve/app.rs"]
 mod app;
+#[path = "serve/freezing.rs"]
+mod freezing;
+#[path = "serve/killed.rs"]
+mod killed;
 #[path = "serve/layout.rs"]
 mod layout;
 #[path = "serve/places.rs"]
@@ -23,7 +27,7 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use stage::{Stage, kill, lives, wait};
+use stage::{Stage, lives, wait};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,15 +59,15 @@ const CASES: [Case; 22] = [
     ("events before anything is filled", events_first),
     ("a child has what its parent had", fork_first),
     ("events during the fill", events_during_the_fill),
-    ("workers killed during touches and events", workers_killed),
-    ("workers killed during the fill", workers_killed_filling),
+    ("workers killed during touches and events", killed::workers_killed),
+    ("workers killed during the fill", killed::workers_killed_filling),
     (
         "an event is on its way when the worker is killed",
-        event_on_its_way,
+        killed::event_on_its_way,
     ),
-    ("the holder is killed", holder_killed),
+    ("the holder is killed", killed::holder_killed),
     ("a process ends during the fill", process_ends),
-    ("a frozen process is filled", frozen),
+    ("a frozen process is filled", freezing::frozen),
     ("the connection is lost", connection_lost),
     ("garbage on the connection", garbage),
     ("unusable images hold the process", unusable_images),
@@ -196,115 +200,6 @@ fn events_during_the_fill() {
     }
 }
 
-/// Kills one worker after another until the applications have answered.
-fn kill_workers(server: &stage::Server, pause: Duration, until: Instant) -> u32 {
-    let mut last = 0;
-    let mut killed = 0;
-    while Instant::now() < until && lives(server.holder()) {
-        // Children of the holder: progress is too old to find them fast.
-        let children = format!("/proc/{0}/task/{0}/children", server.holder());
-        let worker = std::fs::read_to_string(children).unwrap_or_default();
-        if let Ok(worker) = worker.trim().parse()
-            && worker != last
-        {
-            std::thread::sleep(pause);
-            kill(worker, libc::SIGKILL);
-            last = worker;
-            killed += 1;
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    killed
-}
-
-fn workers_killed() {
-    for seed in 1..5_u64 {
-        let mut stage = Stage::new();
-        stage.tuning.fill_threads = 0;
-        let (mut one, mut two) = (stage.app(1, 8_192), stage.app(2, 4_096));
-        let server = stage.restore(&mut [&mut one, &mut two]);
-        one.say(&format!("stress {seed} 4000"));
-        two.say(&format!("stress {} 4000", seed + 50));
-        let killed = kill_workers(
-            &server,
-            Duration::from_millis(seed * 3),
-            Instant::now() + Duration::from_secs(3),
-        );
-        for app in [&mut one, &mut two] {
-            app.hear();
-            app.ask("verify");
-            app.ask("reap");
-        }
-        assert!(killed >= 10, "{killed} workers killed");
-        one.kill();
-        two.kill();
-        server.done();
-    }
-}
-
-fn workers_killed_filling() {
-    for seed in 1..4_u64 {
-        let mut stage = Stage::new();
-        stage.tuning.chunk = 4096;
-        let mut app = stage.app(1, 16_384);
-        let server = stage.restore(&mut [&mut app]);
-        app.say(&format!("stress {seed} 200"));
-        let killed = kill_workers(
-            &server,
-            Duration::from_millis(seed * 4),
-            Instant::now() + Duration::from_secs(2),
-        );
-        app.hear();
-        let done = server.done();
-        assert!(
-            killed >= 3 && done.progress.workers > 3,
-            "{killed} workers killed"
-        );
-        app.ask("verify");
-        app.ask("reap");
-        assert_eq!(stage.stored(), 0);
-    }
-}
-
-fn event_on_its_way() {
-    for command in ["move 200 100", "drop 0 500", "anew 1 99", "fork", "touch 7"] {
-        let mut stage = Stage::new();
-        stage.tuning.fill_threads = 0;
-        let mut app = stage.app(1, 1_000);
-        let server = stage.restore(&mut [&mut app]);
-        let worker = server.worker();
-        kill(worker, libc::SIGSTOP);
-        app.say(command);
-        std::thread::sleep(Duration::from_millis(30));
-        kill(worker, libc::SIGKILL);
-        app.hear();
-        app.ask("verify");
-        app.ask("reap");
-        assert_ne!(
-            wait("a worker", || server.progress().filter(|p| p.worker != worker)).worker,
-            0
-        );
-        app.kill();
-        server.done();
-    }
-}
-
-fn holder_killed() {
-    let mut stage = Stage::new();
-    stage.tuning.chunk = 4096;
-    let mut app = stage.app(1, 32_768);
-    let server = stage.restore(&mut [&mut app]);
-    let worker = server.worker();
-    kill(server.holder(), libc::SIGKILL);
-    app.ask("stress 3 200");
-    let dir = server.dir.clone();
-    assert_eq!(server.end().code(), None);
-    wait("the worker's end", || (!lives(worker)).then_some(()));
-    assert!(dir.join(godwit_memory::serve::DONE).exists());
-    app.ask("verify");
-    app.ask("reap");
-}
-
 fn process_ends() {
     let mut stage = Stage::new();
     stage.tuning.chunk = 4096;
@@ -315,75 +210,6 @@ fn process_ends() {
     two.ask("verify");
     server.done();
     assert_eq!(stage.stored(), 0);
-}
-
-/// A control group that is removed again.
-struct Frozen(std::path::PathBuf, &'static str, [&'static str; 2]);
-
-impl Frozen {
-    fn new(pid: u32) -> Self {
-        let v1 = std::path::Path::new("/sys/fs/cgroup/freezer");
-        let name = format!("gwt-pages-{}", std::process::id());
-        let this = if v1.exists() {
-            Self(v1.join(name), "freezer.state", ["THAWED", "FROZEN"])
-        } else {
-            Self(
-                std::path::Path::new("/sys/fs/cgroup").join(name),
-                "cgroup.freeze",
-                ["0", "1"],
-            )
-        };
-        std::fs::create_dir(&this.0).unwrap();
-        std::fs::write(this.0.join("cgroup.procs"), pid.to_string()).unwrap();
-        this
-    }
-
-    fn set(&self, frozen: bool) {
-        std::fs::write(self.0.join(self.1), self.2[usize::from(frozen)]).unwrap();
-        let state = self.0.join(if self.1 == "freezer.state" {
-            self.1
-        } else {
-            "cgroup.events"
-        });
-        let wanted = if self.1 == "freezer.state" {
-            self.2[usize::from(frozen)].to_owned()
-        } else {
-            format!("frozen {}", self.2[usize::from(frozen)])
-        };
-        wait("the freezer", || {
-            std::fs::read_to_string(&state)
-                .unwrap()
-                .contains(&wanted)
-                .then_some(())
-        });
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = std::fs::write(self.0.join(self.1), self.2[0]);
-        for _ in 0..500 {
-            if std::fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-fn frozen() {
-    let mut stage = Stage::new();
-    let mut app = stage.app(1, 16_384);
-    let group = Frozen::new(app.child.id());
-    let mut server = stage.connect();
-    server.hand_over(&mut app);
-    app.ask("register");
-    group.set(true);
-    server.finish();
-    server.done();
-    group.set(false);
-    app.ask("verify");
-    app.kill();
 }
 
 fn connection_lost() {

@@ -7,7 +7,6 @@
 //! The agent writes ([`Store`]) and knows in its memory what has come; the page server reads ([`Source`]) and gives the memory back
 //! piece by piece. They share nothing but the files.
 
-mod presence;
 mod source;
 mod writer;
 

@@ -1,10 +1,5 @@
 //! A store in a tmpfs, written and read.
 
-use std::collections::HashSet;
-
-use proptest::prelude::*;
-
-use super::presence::Presence;
 use super::*;
 use crate::range::{PAGE, PageRange};
 
@@ -85,24 +80,4 @@ fn a_hostile_range_of_zeros_is_bounded() {
         .find_map(Result::err)
         .unwrap();
     assert_eq!(error.reason(), "PageStoreTooLarge");
-}
-
-proptest! {
-    #[test]
-    fn presence_is_a_set_of_pages(adds in proptest::collection::vec((0..3000_u64, 1..700_u64), 0..12), asked in (0..3000_u64, 1..900_u64)) {
-        let mut presence = Presence::default();
-        let mut model = HashSet::new();
-        for (start, pages) in adds {
-            let before = (start..start + pages).any(|page| model.contains(&page));
-            prop_assert_eq!(presence.insert(range(start * PAGE, pages)), Some(before));
-            model.extend(start..start + pages);
-        }
-        let mut gone = Vec::new();
-        presence.missing(range(asked.0 * PAGE, asked.1), &mut gone);
-        let listed: Vec<_> = gone.iter().flat_map(|gone| (0..gone.pages).map(|i| gone.start / PAGE + i)).collect();
-        let expected: Vec<_> = (asked.0..asked.0 + asked.1).filter(|page| !model.contains(page)).collect();
-        prop_assert_eq!(listed, expected);
-        prop_assert!(gone.is_sorted_by(|a, b| a.end() < b.start));
-        prop_assert_eq!(presence.contains(range(asked.0 * PAGE, asked.1)), gone.is_empty());
-    }
 }

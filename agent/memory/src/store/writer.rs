@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use super::presence::Presence;
 use super::{StoreError, pages_path};
+use crate::page_set::ProcessPages;
 use crate::range::{PAGE, PAGE_BYTES, PageRange};
 
 /// No container has more processes.
 const MAX_PROCESSES: usize = 65_536;
+/// No process has more chunks of 2 MiB: 2 TiB of memory, or about 90 MiB of bits.
+const MAX_CHUNKS: usize = 1 << 20;
 /// No address is higher.
 const MAX_ADDRESS: u64 = 1 << 57;
 /// No single piece is longer: 1 TiB, so that a hostile range of zeros cannot keep anyone busy.
@@ -31,7 +33,7 @@ pub struct Store {
 struct Process {
     path: PathBuf,
     file: File,
-    presence: Mutex<Presence>,
+    presence: Mutex<ProcessPages>,
 }
 
 impl Store {
@@ -159,7 +161,7 @@ impl Process {
     /// Gives whether some of the pages had come before.
     fn arrived(&self, range: PageRange) -> Result<bool, StoreError> {
         lock(&self.presence)
-            .insert(range)
+            .insert(range, MAX_CHUNKS)
             .ok_or(StoreError::TooMuch { what: "memory" })
     }
 }
