@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+pub use godwit_memory::causes::with_causes as chain;
 use godwit_transfer::SessionError;
 
 /// Why a migration ends on this side: which step, a stable reason, and a message for the user.
@@ -55,21 +56,6 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SessionError> {
         next = error.source();
     }
     None
-}
-
-/// An error and its sources, joined by colons; a source that only repeats what was said is left out.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = source.source();
-    }
-    text
 }
 
 /// Gives any error of a module its step; the module's own stable reason is kept.

@@ -22,43 +22,31 @@ pub trait Plainer: Sized {
     fn barest(&self) -> Self;
 }
 
-impl Plainer for SourceReport {
-    fn without_figures(&self) -> Self {
-        Self {
-            memory: None,
-            freeze: None,
-            ..self.clone()
-        }
-    }
+/// Both reports have the fields that are kept; they differ in what only informs.
+macro_rules! plainer {
+    ($report:ty, $($figure:ident),+) => {
+        impl Plainer for $report {
+            fn without_figures(&self) -> Self {
+                Self {
+                    $($figure: Default::default(),)+
+                    ..self.clone()
+                }
+            }
 
-    fn barest(&self) -> Self {
-        Self {
-            state: self.state,
-            reason: self.reason.clone(),
-            message: self.message.as_deref().map(beginning),
-            ..Self::default()
+            fn barest(&self) -> Self {
+                Self {
+                    state: self.state,
+                    reason: self.reason.clone(),
+                    message: self.message.as_deref().map(beginning),
+                    ..Self::default()
+                }
+            }
         }
-    }
+    };
 }
 
-impl Plainer for TargetReport {
-    fn without_figures(&self) -> Self {
-        Self {
-            memory: None,
-            carried: Vec::new(),
-            ..self.clone()
-        }
-    }
-
-    fn barest(&self) -> Self {
-        Self {
-            state: self.state,
-            reason: self.reason.clone(),
-            message: self.message.as_deref().map(beginning),
-            ..Self::default()
-        }
-    }
-}
+plainer!(SourceReport, memory, freeze);
+plainer!(TargetReport, memory, carried);
 
 fn beginning(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_LIMIT)].to_owned()
