@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use godwit_transfer::{Empty, Event, Message, Role, Verdict, VerdictAnswer};
-use tokio::time::timeout;
+use tokio::{sync::mpsc::error::TrySendError, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::roster::Roster;
+use super::roster::{Roster, Stranger};
 use crate::{
     carry,
     failure::chain,
     node::Node,
     peer::{Caller, PeerError, PeerListener},
+    target::Link,
     verdicts::{Answer, Verdicts},
 };
 
@@ -40,7 +41,7 @@ pub(super) async fn serve(
                 Role::Migrate => migrate(&roster, caller).await,
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
-                Role::Lane => caller.refuse("LanesClosed", "no memory is being received").await,
+                Role::Lane => lane(&roster, caller).await,
                 Role::Unspecified => {
                     caller
                         .refuse("RoleUnknown", "this agent does not know what the caller wants")
@@ -60,19 +61,50 @@ async fn within(talk: impl Future<Output = Result<(), PeerError>>) -> Result<(),
 
 /// A pod comes: only from the node that the plan names, and only to a task that waits for it.
 async fn migrate(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
-    let Some(links) = roster.target_of(&caller.hello().migration_uid, caller.node()) else {
+    let ways = match roster.target_of(&caller.hello().migration_uid, caller.node()) {
+        Ok(ways) => ways,
+        Err(stranger) => return refuse(caller, stranger).await,
+    };
+    let Ok(place) = ways.links.try_reserve() else {
         return caller
-            .refuse(
-                "MigrationUnknown",
-                "this node has not been told of the migration (yet)",
-            )
+            .refuse("MigrationOver", "the migration takes no connection any more")
             .await;
     };
-    let link = caller.welcome().await?;
-    if links.try_send(link).is_err() {
-        tracing::warn!("a second connection of the same source was dropped");
-    }
+    let resumes = caller.hello().resumes;
+    let (sender, receiver) = caller.welcome().await?;
+    place.send(Link {
+        sender,
+        receiver,
+        resumes,
+    });
     Ok(())
+}
+
+/// Memory comes: the same holds. The task itself lets it in.
+async fn lane(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
+    let ways = match roster.target_of(&caller.hello().migration_uid, caller.node()) {
+        Ok(ways) => ways,
+        Err(stranger) => return refuse(caller, stranger).await,
+    };
+    match ways.lanes.try_send(caller) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(caller) | TrySendError::Closed(caller)) => {
+            caller
+                .refuse("LanesClosed", "the migration takes no memory (yet, or any more)")
+                .await
+        }
+    }
+}
+
+async fn refuse(caller: Caller, stranger: Stranger) -> Result<(), PeerError> {
+    let (reason, message) = match stranger {
+        Stranger::Unknown => (
+            "MigrationUnknown",
+            "this node has not been told of the migration (yet)",
+        ),
+        Stranger::WrongNode => ("WrongNode", "the migration is not one of the caller's node"),
+    };
+    caller.refuse(reason, message).await
 }
 
 async fn verdict(verdicts: &Verdicts, caller: Caller) -> Result<(), PeerError> {

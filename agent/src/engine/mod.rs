@@ -6,11 +6,12 @@ mod roster;
 use std::sync::Arc;
 
 use godwit_crds::{MigrationPhase, PodMigration, PodMigrationSpec};
+use godwit_transfer::MAX_LANES;
 use kube::api::ObjectMeta;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::roster::Roster;
+use self::roster::{Roster, Ways};
 use crate::{
     carry,
     drain::Drain,
@@ -21,7 +22,7 @@ use crate::{
     node::Node,
     peer::PeerListener,
     source::SourceTask,
-    target::{self, TargetTask},
+    target::{self, Doors, TargetTask},
     verdicts::{Answer, Verdicts},
 };
 
@@ -144,8 +145,13 @@ impl Engine {
             tracing::info!(%uid, "not begun: this agent is ending");
             return;
         };
-        let (link, links) = mpsc::channel(WAITING_LINKS);
-        let updates = self.roster.add(role, &uid, migration, link);
+        let (to_links, links) = mpsc::channel(WAITING_LINKS);
+        let (to_lanes, lanes) = mpsc::channel(MAX_LANES as usize);
+        let ways = Ways {
+            links: to_links,
+            lanes: to_lanes,
+        };
+        let updates = self.roster.add(role, &uid, migration, ways);
         if !there {
             self.roster.close(role, &uid);
         }
@@ -168,7 +174,7 @@ impl Engine {
                     TargetTask {
                         node: engine.node.clone(),
                         updates,
-                        links,
+                        doors: Doors { links, lanes },
                         metrics: engine.metrics.clone(),
                     }
                     .run()

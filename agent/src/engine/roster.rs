@@ -8,19 +8,31 @@ use std::{
 use godwit_crds::PodMigration;
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    kube_side::Role,
-    peer::{Receiver, Sender},
-};
+use crate::{kube_side::Role, peer::Caller, target::Link};
 
-/// A connection that has been let in.
-type Link = (Sender, Receiver);
+/// How a task is reached by the source's agent.
+#[derive(Clone, Debug)]
+pub(super) struct Ways {
+    /// Takes connections on which the migration is talked about.
+    pub(super) links: mpsc::Sender<Link>,
+    /// Takes callers that want to bring memory.
+    pub(super) lanes: mpsc::Sender<Caller>,
+}
+
+/// Why a caller has nothing to do with a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// There is no such migration here.
+    Unknown,
+    /// The plan names another node.
+    WrongNode,
+}
 
 #[derive(Debug)]
 struct Entry {
     /// `None` once the object is gone.
     updates: Option<watch::Sender<Arc<PodMigration>>>,
-    links: mpsc::Sender<Link>,
+    ways: Ways,
     source_node: String,
 }
 
@@ -35,7 +47,7 @@ impl Roster {
         role: Role,
         uid: &str,
         migration: Arc<PodMigration>,
-        links: mpsc::Sender<Link>,
+        ways: Ways,
     ) -> watch::Receiver<Arc<PodMigration>> {
         let plan = migration.status.as_ref().and_then(|status| status.plan.as_ref());
         let source_node = plan.map(|plan| plan.source_node.clone()).unwrap_or_default();
@@ -44,7 +56,7 @@ impl Roster {
             (role, uid.to_owned()),
             Entry {
                 updates: Some(sender),
-                links,
+                ways,
                 source_node,
             },
         );
@@ -88,11 +100,17 @@ impl Roster {
         self.map().contains_key(&(role, uid.to_owned()))
     }
 
-    /// Where the target's task of a migration takes connections, if `node` is the one that may connect.
-    pub(super) fn target_of(&self, uid: &str, node: &str) -> Option<mpsc::Sender<Link>> {
+    /// How the target's task of a migration is reached, if `node` is the one that may.
+    pub(super) fn target_of(&self, uid: &str, node: &str) -> Result<Ways, Stranger> {
         let map = self.map();
-        let entry = map.get(&(Role::Target, uid.to_owned()))?;
-        (entry.source_node == node).then(|| entry.links.clone())
+        let entry = map
+            .get(&(Role::Target, uid.to_owned()))
+            .ok_or(Stranger::Unknown)?;
+        if entry.source_node == node {
+            Ok(entry.ways.clone())
+        } else {
+            Err(Stranger::WrongNode)
+        }
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<(Role, String), Entry>> {

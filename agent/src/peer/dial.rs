@@ -74,7 +74,17 @@ pub async fn greet(
     identity: &Identity,
     hello: Hello,
 ) -> Result<(Sender, Receiver), PeerError> {
-    let timing = Timing::default();
+    greet_within(Timing::default(), address, node, identity, hello).await
+}
+
+/// The same with other deadlines.
+pub async fn greet_within(
+    timing: Timing,
+    address: SocketAddr,
+    node: &str,
+    identity: &Identity,
+    hello: Hello,
+) -> Result<(Sender, Receiver), PeerError> {
     let mut connection = dial(address, node, identity, timing, Limits::default()).await?;
     let (sender, receiver) = connection.halves();
     sender.send(Message::Hello(hello)).await?;

@@ -12,12 +12,12 @@ mod receiver;
 mod sender;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timing;
 mod writing;
 
 pub use connection::Connection;
-pub use dial::{dial, greet};
+pub use dial::{dial, greet, greet_within};
 pub use error::PeerError;
 pub use listen::{Caller, PeerListener};
 pub use receiver::Receiver;

@@ -1,6 +1,6 @@
 //! The sending half of a connection.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::{Bytes, BytesMut};
 use godwit_transfer::{
@@ -18,7 +18,10 @@ use super::writing::Order;
 /// A function returns when its frame is in the (short) queue of the writer, which waits if the peer takes no more.
 /// After any error of the connection every call fails with that error.
 #[derive(Clone)]
-pub struct Sender(Arc<Shared>);
+pub struct Sender {
+    node: Arc<str>,
+    now: Arc<Mutex<Arc<Shared>>>,
+}
 
 pub(super) struct Shared {
     outbound: Mutex<Outbound>,
@@ -28,15 +31,30 @@ pub(super) struct Shared {
 
 impl Sender {
     pub(super) fn new(outbound: Outbound, orders: mpsc::Sender<Order>, link: Arc<Link>) -> Self {
-        Self(Arc::new(Shared {
-            outbound: Mutex::new(outbound),
-            orders,
-            link,
-        }))
+        Self {
+            node: link.node.as_str().into(),
+            now: Arc::new(Mutex::new(Arc::new(Shared {
+                outbound: Mutex::new(outbound),
+                orders,
+                link,
+            }))),
+        }
     }
 
     pub(super) fn weak(&self) -> Weak<Shared> {
-        Arc::downgrade(&self.0)
+        Arc::downgrade(&self.now())
+    }
+
+    /// From now on this sender and its clones send on the connection of `other`, to the same node; theirs is let go. What was under way on
+    /// it is lost.
+    pub fn move_to(&self, other: &Self) {
+        let shared = other.now();
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = shared;
+    }
+
+    /// The connection there is.
+    fn now(&self) -> Arc<Shared> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a message. Fails if it is not legal now: with the peer's reason if the peer has aborted.
@@ -94,23 +112,25 @@ impl Sender {
     /// the process may end then.
     pub async fn flush(&self) -> Result<(), PeerError> {
         let (done, flushed) = oneshot::channel();
-        let sent = self.0.orders.send(Order::Flush(done)).await;
-        sent.map_err(|_| self.0.link.error())?;
-        flushed.await.map_err(|_| self.0.link.error())
+        let shared = self.now();
+        let sent = shared.orders.send(Order::Flush(done)).await;
+        sent.map_err(|_| shared.link.error())?;
+        flushed.await.map_err(|_| shared.link.error())
     }
 
     /// Bytes of objects sent so far.
     pub fn object_bytes(&self) -> u64 {
-        self.0
-            .outbound
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .object_bytes()
+        self.now().outbound().object_bytes()
+    }
+
+    /// Number of the object that was begun last on this connection; 0 before the first.
+    pub fn last_object(&self) -> u32 {
+        self.now().outbound().last_object()
     }
 
     /// The peer's node.
     pub fn node(&self) -> &str {
-        &self.0.link.node
+        &self.node
     }
 
     /// Takes a place in the queue, then makes the frame: frames are queued in the order in which the session made them.
@@ -118,11 +138,12 @@ impl Sender {
         &self,
         make: impl FnOnce(&mut Outbound) -> Result<(Frame, T), SessionError>,
     ) -> Result<T, PeerError> {
-        if let Some(fault) = self.0.link.fault() {
+        let shared = self.now();
+        if let Some(fault) = shared.link.fault() {
             return Err(fault);
         }
-        let place = self.0.orders.reserve().await.map_err(|_| self.0.link.error())?;
-        let mut outbound = self.0.outbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = shared.orders.reserve().await.map_err(|_| shared.link.error())?;
+        let mut outbound = shared.outbound();
         match make(&mut outbound) {
             Ok((frame, value)) => {
                 place.send(Order::Frame(frame));
@@ -131,10 +152,10 @@ impl Sender {
             Err(source) => {
                 // What ended the connection says more than that the session has ended.
                 let fault = matches!(source, SessionError::Failed(_))
-                    .then(|| self.0.link.fault())
+                    .then(|| shared.link.fault())
                     .flatten();
                 Err(fault.unwrap_or_else(|| PeerError::Session {
-                    node: self.0.link.node.clone(),
+                    node: shared.link.node.clone(),
                     source,
                 }))
             }
@@ -143,14 +164,14 @@ impl Sender {
 }
 
 impl Shared {
+    fn outbound(&self) -> MutexGuard<'_, Outbound> {
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sends a ping or its answer, if there is room: else what fills the queue shows that we are alive.
     pub(super) fn send_now(&self, message: &Message) -> Result<(), SessionError> {
         if let Ok(place) = self.orders.try_reserve() {
-            let frame = self
-                .outbound
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .send(message)?;
+            let frame = self.outbound().send(message)?;
             place.send(Order::Frame(frame));
         }
         Ok(())

@@ -15,7 +15,7 @@ pub struct Timing {
     pub silence: Duration,
     /// Most connections of a listener, those in their handshake included.
     pub connections: usize,
-    /// Most connections of a listener from one address.
+    /// Most connections of a listener from one address: each migration may have nine.
     pub connections_of_one: usize,
 }
 
@@ -26,8 +26,8 @@ impl Default for Timing {
             stall: Duration::from_secs(10),
             ping_after: Duration::from_secs(2),
             silence: Duration::from_secs(10),
-            connections: 256,
-            connections_of_one: 32,
+            connections: 512,
+            connections_of_one: 128,
         }
     }
 }

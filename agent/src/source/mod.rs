@@ -3,6 +3,11 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `attempt` | from nothing to *prepared*: the steps in their order |
+//! | `discover` | finding the pod on the node |
+//! | `connect` | the connection to the target's agent |
+//! | `keeping` | the same while memory is copied: another one in its place |
+//! | `ahead` | memory, while the pod runs |
+//! | `checkpoint` | `runc checkpoint` up to its gate |
 //! | `freeze` | the frozen part of it |
 //! | `memory` | memory that travels ahead |
 //! | `dump` | one container: gate, dump, images |
@@ -14,11 +19,16 @@
 //! | `settle` | after the commit |
 //! | `task` | which of these when; the commit itself |
 
+mod ahead;
 mod attempt;
+mod checkpoint;
+mod connect;
+mod discover;
 mod dump;
 mod facts;
 mod freeze;
 mod images;
+mod keeping;
 mod memory;
 mod settle;
 mod status;

@@ -136,6 +136,7 @@ impl SourceTask {
             hold: None,
             hand_over: None,
             link: None,
+            manifest: None,
             haste: None,
             wish,
             memory: None,

@@ -1,16 +1,20 @@
 //! From the source's connection to *prepared*: what arrives is put away while the containers are restored.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use godwit_container::discover::discover;
+use godwit_crds::PodMigration;
 use godwit_runtime::record::{RecordDir, unix_ms};
 use godwit_transfer::{Empty, Event, Manifest, Message, PodAddress};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     container::TargetContainer,
-    inbox::Inbox,
+    inbox::{Arrivals, Inbox, InboxError},
+    lanes::Lanes,
+    link::{RESUME_WITHIN, Receiving},
     restoring::{Held, Restoring},
+    task::Doors,
 };
 use crate::{
     carry::{Carried, NodeAt},
@@ -39,6 +43,8 @@ pub(super) struct Attempt {
     pub(super) containers: Vec<TargetContainer>,
     pub(super) sysv_owner: Option<String>,
     pub(super) addresses: Vec<Carried>,
+    /// What was agreed on.
+    pub(super) manifest: Manifest,
 }
 
 impl Attempt {
@@ -89,6 +95,7 @@ impl Attempt {
             .find(|it| it.owns_sysv)
             .map(|it| it.name.clone());
         self.addresses = manifest.addresses.iter().filter_map(carried).collect();
+        self.manifest = manifest;
         sender.send(Message::ManifestOk(Empty {})).await.at(step)
     }
 
@@ -144,13 +151,29 @@ impl Attempt {
     /// Receives and restores until everything is held, and says so.
     pub(super) async fn restore(
         &mut self,
-        sender: &Sender,
-        receiver: &mut Receiver,
+        link: (&Sender, &mut Receiver),
         inbox: &mut Inbox,
+        doors: &mut Doors,
+        updates: &mut watch::Receiver<Arc<PodMigration>>,
     ) -> Result<Held, Failure> {
+        let (sender, receiver) = link;
         let directory = self.node.layout.images_dir().join(&self.uid);
         RecordDir::create(&self.node.layout, &directory).at(TargetStep::Receive)?;
         let news = inbox.watch();
+        let lazy = self.containers.iter().filter(|container| container.lazy);
+        let lazy: HashSet<String> = lazy.map(|container| container.name.clone()).collect();
+        let lanes = Lanes::new(inbox.stores(), lazy.clone());
+        inbox.expect_memory(lazy);
+        let lanes = lanes.serve(&mut doors.lanes, frozen(inbox.watch()));
+        let receiving = Receiving {
+            sender,
+            receiver,
+            inbox,
+            links: &mut doors.links,
+            updates,
+            manifest: &self.manifest,
+            within: RESUME_WITHIN,
+        };
         let restoring = Restoring {
             node: &self.node,
             uid: &self.uid,
@@ -167,7 +190,8 @@ impl Attempt {
         };
         let held = tokio::select! {
             held = restoring.run(news) => held?,
-            failure = receive(receiver, inbox) => return Err(failure),
+            failure = receiving.run() => return Err(failure),
+            error = lanes => return Err(InboxError::from(error)).at(TargetStep::Receive),
         };
         let step = TargetStep::Prepare;
         self.progress.enter(step).await?;
@@ -176,24 +200,9 @@ impl Attempt {
     }
 }
 
-/// Puts away what arrives, until something fails.
-async fn receive(receiver: &mut Receiver, inbox: &mut Inbox) -> Failure {
-    let step = TargetStep::Receive;
-    loop {
-        let taken = match receiver.recv().await {
-            Ok(event) => inbox.take(event).await.at(step),
-            Err(error) => return Failure::from_error(step, error.reason(), &error),
-        };
-        match taken {
-            Ok(Some(message)) => {
-                if let Some(failure) = peers_failure(step, &message) {
-                    return failure;
-                }
-            }
-            Ok(None) => {}
-            Err(failure) => return failure,
-        }
-    }
+async fn frozen(mut news: watch::Receiver<Arrivals>) {
+    // The inbox lives longer than the wait.
+    let _ = news.wait_for(|news| news.frozen).await;
 }
 
 /// An address of the pod with its home; `None` for one that is not IPv4.

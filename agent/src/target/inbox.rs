@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use godwit_transfer::{Event, Message, ObjectId, ObjectKind, ObjectSpec, Pass};
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use super::{
     page_server::store_dir,
     pages::{PagesError, PagesIn},
+    stores::Stores,
 };
 
 /// Where runc looks for the descriptors of a container.
@@ -24,11 +26,13 @@ const SHARED_MEMORY: &str = "pod.shm";
 
 /// What has arrived so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     /// The source wants the parking to end.
-    pub(super) end_parking: bool,
+    pub(crate) end_parking: bool,
     /// Descriptors and base copies are complete.
     pub(super) spawn_ready: bool,
+    /// The source is frozen.
+    pub(super) frozen: bool,
     /// Containers whose images are complete.
     pub(super) images: HashSet<String>,
     /// Containers whose files are complete.
@@ -72,27 +76,57 @@ enum Open {
 
 /// The receiving side of one migration.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(crate) struct Inbox {
     directory: PathBuf,
     open: HashMap<ObjectId, Open>,
+    /// Objects that have arrived as a whole.
+    ended: u32,
+    stores: Arc<Stores>,
     pages: HashMap<String, PagesIn>,
+    /// Containers whose memory comes apart from their images.
+    lazy: HashSet<String>,
     news: watch::Sender<Arrivals>,
 }
 
 impl Inbox {
     /// Puts everything below `directory`: images in one directory for each container, trees beside them.
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
+            stores: Arc::new(Stores::new(&directory)),
             directory,
             open: HashMap::new(),
+            ended: 0,
             pages: HashMap::new(),
+            lazy: HashSet::new(),
             news: watch::Sender::default(),
         }
     }
 
     /// The news, for whoever waits.
-    pub(super) fn watch(&self) -> watch::Receiver<Arrivals> {
+    pub(crate) fn watch(&self) -> watch::Receiver<Arrivals> {
         self.news.subscribe()
+    }
+
+    /// Where pages of memory are kept.
+    pub(super) fn stores(&self) -> Arc<Stores> {
+        self.stores.clone()
+    }
+
+    /// The images of these containers lack memory: they are complete only together with it, wherever it has come.
+    pub(super) fn expect_memory(&mut self, containers: HashSet<String>) {
+        self.lazy = containers;
+    }
+
+    /// How many objects have arrived as a whole.
+    pub(super) fn ended(&self) -> u32 {
+        self.ended
+    }
+
+    /// True while a new connection of the source can take the place of the one there is: everything that was begun has arrived, and nothing
+    /// has been said that cannot be said again.
+    pub(super) fn may_be_resumed(&self) -> bool {
+        let news = self.news.borrow();
+        self.open.is_empty() && !(news.end_parking || news.spawn_ready || news.frozen)
     }
 
     /// Takes what came. Messages that are no news for the containers are given back.
@@ -118,10 +152,16 @@ impl Inbox {
             }
             Event::ObjectEnd { id, .. } => {
                 self.open.remove(&id);
+                self.ended += 1;
             }
             Event::Ignored => {}
             Event::Message(Message::ImagesComplete(name)) => {
-                if let Some(pages) = self.pages.remove(&name.container) {
+                let container = &name.container;
+                let none_came = || {
+                    let lazy = self.lazy.contains(container);
+                    lazy.then(|| PagesIn::start(container.clone(), self.stores.clone()))
+                };
+                if let Some(pages) = self.pages.remove(container).or_else(none_came) {
                     pages.finish(self.directory.join(&name.container)).await?;
                 }
                 return Ok(self.note(Message::ImagesComplete(name)));
@@ -132,14 +172,14 @@ impl Inbox {
     }
 
     fn begin(&mut self, id: ObjectId, spec: &ObjectSpec) -> Result<(), InboxError> {
-        let path = place(&self.directory, &spec.kind);
         if let ObjectKind::Pages { container, .. } = &spec.kind {
             self.pages
                 .entry(container.clone())
-                .or_insert_with(|| PagesIn::start(container.clone(), path));
+                .or_insert_with(|| PagesIn::start(container.clone(), self.stores.clone()));
             self.open.insert(id, Open::Pages(container.clone()));
             return Ok(());
         }
+        let path = place(&self.directory, &spec.kind);
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -164,7 +204,10 @@ impl Inbox {
             Message::FilesComplete(name) => {
                 news.files.insert(name.container);
             }
-            other => rest = Some(other),
+            other => {
+                news.frozen |= matches!(other, Message::Frozen(_));
+                rest = Some(other);
+            }
         });
         rest
     }
@@ -213,6 +256,18 @@ mod tests {
             tree(Path::new("d"), None, Pass::Delta),
             Path::new("d/pod.shm.delta")
         );
+    }
+
+    #[tokio::test]
+    async fn images_that_lack_memory_are_not_complete_unless_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut inbox = Inbox::new(directory.path().to_path_buf());
+        inbox.expect_memory(HashSet::from(["app".to_owned()]));
+        let complete = |name: &str| Event::Message(Message::ImagesComplete(ContainerName::new(name)));
+        assert!(inbox.take(complete("other")).await.is_ok());
+        // There is not one image by which it could be told.
+        assert!(inbox.take(complete("app")).await.is_err());
+        assert!(!inbox.watch().borrow().images.contains("app"));
     }
 
     #[tokio::test]

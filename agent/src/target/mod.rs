@@ -10,7 +10,10 @@
 //! | `trees` | files written before the processes exist |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
-//! | `pages` | memory, put into a store as it arrives |
+//! | `link` | the source's connection, and another one in its place |
+//! | `lanes`, `lane` | connections that bring memory while the source runs |
+//! | `stores` | where memory is kept |
+//! | `pages` | memory that comes in the freeze, and whether all of it has come |
 //! | `page_server` | the process that gives a restored container its memory |
 //! | `letting_go` | after the commit |
 //! | `filling` | until the pod has all its memory |
@@ -21,15 +24,20 @@ mod container;
 mod ending;
 mod filling;
 pub(crate) mod inbox;
+mod lane;
+pub(crate) mod lanes;
 mod letting_go;
+pub(crate) mod link;
 pub(crate) mod page_server;
 pub(crate) mod pages;
 pub mod parking;
 mod restoring;
 mod status;
+pub(crate) mod stores;
 mod task;
 pub(crate) mod trees;
 mod verdict;
 
 pub use container::ContainerError;
-pub use task::TargetTask;
+pub use link::Link;
+pub use task::{Doors, TargetTask};

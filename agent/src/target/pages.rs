@@ -1,13 +1,15 @@
 //! Pages that arrive, on their way into the store.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use godwit_memory::{
     images::{ImageError, lazy_pages},
-    range::PAGE,
     store::{Store, StoreError},
-    wire::{Decoder, Op, WireError},
+    wire::{Decoder, WireError},
 };
 use godwit_runtime::veil::{self, VeilError};
 use thiserror::Error;
@@ -15,6 +17,8 @@ use tokio::{
     sync::mpsc,
     task::{self, JoinHandle},
 };
+
+use super::stores::{Stores, keep};
 
 /// Batches that may wait for the store: what bounds the memory of a copy.
 const WAITING_BATCHES: usize = 8;
@@ -34,6 +38,12 @@ pub(crate) enum PagesError {
     /// What was hidden from CRIU.
     #[error(transparent)]
     Veil(#[from] VeilError),
+    /// Pages of a container that the manifest does not name, or whose memory does not come apart.
+    #[error("pages of container `{container}` came, whose memory does not travel ahead")]
+    Unexpected {
+        /// The container.
+        container: String,
+    },
     /// CRIU's images name pages that have never come.
     #[error(
         "{pages} pages of memory of container {container} have not come, the first at {first:#x} of its process {process}"
@@ -61,25 +71,27 @@ impl PagesError {
             Self::Store(error) => error.reason(),
             Self::Images(error) => error.reason(),
             Self::Veil(error) => error.reason(),
+            Self::Unexpected { .. } => "PagesUnexpected",
             Self::Missing { .. } => "PagesMissing",
             Self::Thread => "Internal",
         }
     }
 }
 
-/// The pages of one container, decoded and stored by a thread of their own.
+/// The pages of one container that come in the freeze, decoded and stored by a thread of their own.
 #[derive(Debug)]
 pub(super) struct PagesIn {
     container: String,
     batches: mpsc::Sender<Bytes>,
-    storing: JoinHandle<Result<Store, PagesError>>,
+    storing: JoinHandle<Result<Arc<Store>, PagesError>>,
 }
 
 impl PagesIn {
-    /// Keeps what comes in a new store in `directory`.
-    pub(super) fn start(container: String, directory: PathBuf) -> Self {
+    /// Keeps what comes in the container's store.
+    pub(super) fn start(container: String, stores: Arc<Stores>) -> Self {
         let (batches, waiting) = mpsc::channel(WAITING_BATCHES);
-        let storing = task::spawn_blocking(move || store_all(&directory, waiting));
+        let of = container.clone();
+        let storing = task::spawn_blocking(move || store_all(&stores, &of, waiting));
         Self {
             container,
             batches,
@@ -112,25 +124,15 @@ impl PagesIn {
     }
 }
 
-fn store_all(directory: &Path, mut batches: mpsc::Receiver<Bytes>) -> Result<Store, PagesError> {
-    let store = Store::create(directory)?;
+fn store_all(
+    stores: &Stores,
+    container: &str,
+    mut batches: mpsc::Receiver<Bytes>,
+) -> Result<Arc<Store>, PagesError> {
+    let store = stores.of(container)?;
     let mut decoder = Decoder::new();
     while let Some(batch) = batches.blocking_recv() {
-        for op in decoder.decode(&batch)?.ops() {
-            match op {
-                Op::Zero { ns_pid, range } => store.zero(ns_pid, range)?,
-                Op::Data { ns_pid, vaddr, pages } => store.write(ns_pid, vaddr, pages)?,
-                Op::Copy {
-                    ns_pid,
-                    range,
-                    from: (process, address),
-                } => {
-                    for offset in (0..range.pages).map(|page| page * PAGE) {
-                        store.copy(ns_pid, range.start + offset, (process, address + offset))?;
-                    }
-                }
-            }
-        }
+        keep(&store, &mut decoder, &batch)?;
     }
     Ok(store)
 }

@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 
 use godwit_container::cgroup::Freezer;
 use godwit_crds::{PodMigration, TargetState};
-use godwit_transfer::{Abort, Message};
+use godwit_transfer::{Abort, Manifest, Message};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -16,6 +16,7 @@ use super::{
     container::TargetContainer,
     ending,
     inbox::Inbox,
+    link::{Link, turn_away},
     restoring::Held,
     status::TargetStatus,
     verdict::{self, Decision},
@@ -29,7 +30,7 @@ use crate::{
     kube_side::TargetReporter,
     metrics::{Metrics, ResultLabel, RoleLabel},
     node::{Node, instant_of},
-    peer::{Receiver, Sender},
+    peer::{Caller, Receiver, Sender},
     progress::Progress,
     step::TargetStep,
 };
@@ -45,10 +46,28 @@ pub struct TargetTask {
     pub node: Arc<Node>,
     /// The object, as it changes; closed when it is gone.
     pub updates: watch::Receiver<Arc<PodMigration>>,
-    /// Connections of the source's agent, greeted and welcomed.
-    pub links: mpsc::Receiver<(Sender, Receiver)>,
+    /// By what the source's agent comes.
+    pub doors: Doors,
     /// Figures.
     pub metrics: Metrics,
+}
+
+/// By what the source's agent comes.
+pub struct Doors {
+    /// Connections on which a migration is talked about.
+    pub links: mpsc::Receiver<Link>,
+    /// Callers that want to bring memory.
+    pub lanes: mpsc::Receiver<Caller>,
+}
+
+impl Doors {
+    /// Nobody is let in any more, and who waits is sent away.
+    fn close(&mut self) {
+        self.links.close();
+        self.lanes.close();
+        while self.links.try_recv().is_ok() {}
+        while self.lanes.try_recv().is_ok() {}
+    }
 }
 
 /// Who decides, and what it was told of.
@@ -149,7 +168,10 @@ impl TargetTask {
             .at(step)?;
         status.say(TargetState::Ready);
         let deadline = instant_of(plan.deadline.0) + AFTER_THE_SOURCE;
-        let Some((sender, mut receiver)) = self.source_connects(deadline).await else {
+        let Some(Link {
+            sender, mut receiver, ..
+        }) = self.source_connects(deadline).await
+        else {
             let failure = Failure::new(
                 step,
                 "SourceNeverCame",
@@ -170,15 +192,24 @@ impl TargetTask {
             containers: Vec::new(),
             sysv_owner: None,
             addresses: Vec::new(),
+            manifest: Manifest::default(),
         };
         let mut inbox = Inbox::new(self.node.layout.images_dir().join(uid));
         let prepared = tokio::select! {
-            prepared = up_to_prepared(&mut attempt, &sender, &mut receiver, &mut inbox) => prepared,
+            prepared = up_to_prepared(
+                &mut attempt,
+                (&sender, &mut receiver),
+                &mut inbox,
+                &mut self.doors,
+                &mut self.updates,
+            ) => prepared,
             () = sleep_until(deadline) => {
                 let message = "spec.timeout passed, and the source's agent did not end the migration";
                 Err(Failure::new(attempt.progress.step(), "TimedOut", message))
             }
         };
+        // What is held, or given up, is never resumed.
+        self.doors.close();
         match prepared {
             Ok(held) => {
                 status.say(TargetState::Holding);
@@ -232,7 +263,7 @@ impl TargetTask {
     }
 
     /// The source's first connection; `None` if the migration ends without one.
-    async fn source_connects(&mut self, deadline: Instant) -> Option<(Sender, Receiver)> {
+    async fn source_connects(&mut self, deadline: Instant) -> Option<Link> {
         loop {
             let over = {
                 let migration = self.updates.borrow_and_update();
@@ -242,7 +273,10 @@ impl TargetTask {
                 return None;
             }
             tokio::select! {
-                link = self.links.recv() => return link,
+                link = self.doors.links.recv() => match link {
+                    Some(link) if link.resumes.is_some() => drop(tokio::spawn(turn_away(link))),
+                    link => return link,
+                },
                 () = sleep_until(deadline) => return None,
                 changed = self.updates.changed() => if changed.is_err() { return None },
             }
@@ -280,6 +314,7 @@ impl TargetTask {
         failure: &Failure,
     ) -> Result<(), Failure> {
         tracing::warn!(%failure, "giving up");
+        self.doors.close();
         ending::end(&self.node, containers, &failure.to_string()).await;
         self.node.carry.abandon(&parties.pod_uid).await;
         let entry = TargetEntry::Aborted {
@@ -391,12 +426,13 @@ impl TargetTask {
 
 async fn up_to_prepared(
     attempt: &mut Attempt,
-    sender: &Sender,
-    receiver: &mut Receiver,
+    (sender, receiver): (&Sender, &mut Receiver),
     inbox: &mut Inbox,
+    doors: &mut Doors,
+    updates: &mut watch::Receiver<Arc<PodMigration>>,
 ) -> Result<Held, Failure> {
     attempt.agree(sender, receiver).await?;
-    attempt.restore(sender, receiver, inbox).await
+    attempt.restore((sender, receiver), inbox, doors, updates).await
 }
 
 /// The decision, if the source tells it on this connection; `None` if the connection is gone.

@@ -143,16 +143,16 @@ proptest! {
                     prop_assert!(kept <= ended);
                     up.push_back(frame);
                 },
-                Attempt::Deliver(true) => if let Some(frame) = down.pop_front() {
-                    if let Event::ObjectEnd { .. } = pair.target.inb.receive(frame).unwrap() {
-                        ended += 1;
-                    }
-                },
-                Attempt::Deliver(false) => if let Some(frame) = up.pop_front() {
-                    if let Event::Message(Message::Stored(stored)) = pair.source.inb.receive(frame).unwrap() {
+                Attempt::Deliver(true) => {
+                    let event = down.pop_front().map(|frame| pair.target.inb.receive(frame).unwrap());
+                    ended += u32::from(matches!(event, Some(Event::ObjectEnd { .. })));
+                }
+                Attempt::Deliver(false) => {
+                    let event = up.pop_front().map(|frame| pair.source.inb.receive(frame).unwrap());
+                    if let Some(Event::Message(Message::Stored(stored))) = event {
                         known = stored.objects;
                     }
-                },
+                }
             }
         }
     }

@@ -8,13 +8,13 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::identity::{Identity, Trust};
 
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -26,15 +26,15 @@ impl Authority {
         }
     }
 
-    pub(super) fn pem(&self) -> &str {
+    pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    pub(super) fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         Trust::from_pem(self.pem.as_bytes()).unwrap()
     }
 
-    pub(super) fn params(node: &str) -> CertificateParams {
+    pub(crate) fn params(node: &str) -> CertificateParams {
         let mut params = CertificateParams::new(vec![format!("{node}.node.godwit.dev")]).unwrap();
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -43,7 +43,7 @@ impl Authority {
         params
     }
 
-    pub(super) fn sign(
+    pub(crate) fn sign(
         &self,
         params: &CertificateParams,
     ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
@@ -55,13 +55,13 @@ impl Authority {
         )
     }
 
-    pub(super) fn identity(&self, node: &str) -> Identity {
+    pub(crate) fn identity(&self, node: &str) -> Identity {
         let (chain, key) = self.sign(&Self::params(node));
         Identity::new(node, chain, key, self.trust()).unwrap()
     }
 
     /// An identity whose certificate was valid years ago.
-    pub(super) fn expired(&self, node: &str) -> Identity {
+    pub(crate) fn expired(&self, node: &str) -> Identity {
         let mut params = Self::params(node);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 2);

@@ -1,7 +1,8 @@
 //! Two agents on the loopback interface.
 
-mod authority;
+pub(crate) mod authority;
 mod hostile;
+pub(crate) mod proxy;
 mod sessions;
 mod throughput;
 

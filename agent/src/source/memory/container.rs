@@ -77,7 +77,7 @@ pub(super) struct ContainerMemory {
     buffer: Vec<u8>,
     encoder: Encoder,
     chooser: Chooser,
-    /// All that was ever sent.
+    /// All that the target has.
     sent: PageSet,
     /// Found, but not sent yet.
     found: Option<Round>,
@@ -92,7 +92,7 @@ impl ContainerMemory {
             freezer,
             tracker: Tracker::new(method),
             buffer: Vec::new(),
-            encoder: Encoder::new(),
+            encoder: Encoder::frozen_only(),
             chooser: Chooser::new(),
             sent: PageSet::default(),
             found: None,
@@ -116,21 +116,24 @@ impl ContainerMemory {
         Ok(pages)
     }
 
-    /// Looks, unless that has been done, and sends what is found; gives how many pages that was.
-    pub(super) fn round(&mut self, out: &Batches) -> Result<u64, MemoryError> {
+    /// What is to be sent next: what the last look has found, or a new one finds; and all that the target has, to be given back by
+    /// [`Self::kept`].
+    pub(super) fn take(&mut self) -> Result<(Round, PageSet), MemoryError> {
         if self.found.is_none() {
             self.look(false)?;
         }
-        let Some(round) = self.found.take() else {
-            return Ok(0);
-        };
-        let dirty = round
-            .processes
-            .iter()
-            .flat_map(|process| process.ranges.iter().map(|dirty| (process.ns_pid, dirty.range)));
-        self.encoder.begin_round(dirty)?;
-        self.send(&round, out, |_| true)?;
-        Ok(pages_of(&round))
+        let found = self.found.take().unwrap_or_default();
+        Ok((found, std::mem::take(&mut self.sent)))
+    }
+
+    /// The target has all this.
+    pub(super) fn kept(&mut self, sent: PageSet) {
+        self.sent = sent;
+    }
+
+    /// What has been learnt of the link and of compression while the pod ran.
+    pub(super) fn learn(&mut self, chooser: Chooser) {
+        self.chooser = chooser;
     }
 
     /// In the freeze, before CRIU begins: finds what is left, and reads those pages that CRIU may write to. For it lets the processes
@@ -268,9 +271,7 @@ impl ContainerMemory {
             self.chooser.sent(bytes, took);
         }
         match self.chooser.take(&mut self.encoder, thread_cpu_time) {
-            Some(batch) => out
-                .send(Bytes::from(batch.bytes), batch.counts.pages())
-                .map_err(MemoryError::GivenUp),
+            Some(batch) => out.send(Bytes::from(batch.bytes)).map_err(MemoryError::GivenUp),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Rounds while the pod runs, until it may be frozen.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use godwit_crds::{MemoryMode, SourceMemory};
 use godwit_memory::{
@@ -16,7 +16,8 @@ use tokio::{
 
 use super::{
     container::{ContainerMemory, MemoryError},
-    pump::{Caps, Pump, Sent},
+    lanes::{Dial, Lanes, Plan},
+    pump::{Caps, Sent},
     report::{self, Progress},
     throttle::Throttle,
     wish::MemoryWish,
@@ -25,7 +26,6 @@ use crate::{
     failure::{AtStep, Failure},
     journal::{Journal, SourceEntry},
     node::Node,
-    peer::Sender,
     source::{facts::SourcePod, status::SourceStatus},
     step::SourceStep,
 };
@@ -40,6 +40,8 @@ const PER_GIB: Duration = Duration::from_millis(70);
 /// The memory of the pod on its way.
 pub(in crate::source) struct Memory {
     pub(super) containers: Vec<ContainerMemory>,
+    /// While the pod runs.
+    lanes: Option<Lanes>,
     /// Number of the last round that was begun.
     pub(super) number: u32,
     wish: MemoryWish,
@@ -123,6 +125,7 @@ impl Memory {
         let pages: u64 = containers.iter().map(ContainerMemory::found_pages).sum();
         Self {
             containers,
+            lanes: None,
             number: 0,
             caps: Caps::new(wish.bandwidth, node.bandwidth.clone(), node.started),
             wish,
@@ -139,11 +142,24 @@ impl Memory {
         }
     }
 
+    /// Opens the lanes over which the rounds travel.
+    pub(in crate::source) fn open_lanes(&mut self, dial: Dial) {
+        self.lanes = Some(Lanes::for_memory(dial, self.costs.memory));
+    }
+
+    /// No more rounds: ends the lanes. Before the freeze, which is no time to close connections and give memory back.
+    pub(in crate::source) fn end_lanes(&mut self) {
+        if let Some(learnt) = self.lanes.take().and_then(Lanes::end) {
+            for container in &mut self.containers {
+                container.learn(learnt.clone());
+            }
+        }
+    }
+
     /// Rounds until the pod is ready to be frozen and `parked` is true. Fails if it cannot be frozen within the budget. Containers that
     /// are throttled for it stay so, until [`Self::unthrottle`] or the undo of the journal.
     pub(in crate::source) async fn copy(
         &mut self,
-        sender: &Sender,
         journal: &mut Journal<SourceEntry>,
         status: &mut SourceStatus,
         deadline: Instant,
@@ -175,7 +191,7 @@ impl Memory {
                     }
                 }
             }
-            self.round(sender, status).await?;
+            self.round(status).await?;
             if !may_freeze {
                 let surplus = self.history.len().saturating_sub(LOOKED_BACK);
                 self.history.drain(..surplus);
@@ -222,34 +238,33 @@ impl Memory {
         }
     }
 
-    async fn round(&mut self, sender: &Sender, status: &mut SourceStatus) -> Result<(), Failure> {
+    async fn round(&mut self, status: &mut SourceStatus) -> Result<(), Failure> {
+        let step = SourceStep::CopyMemory;
         let began = Instant::now();
         let pause = began.saturating_duration_since(self.last_end);
         self.number += 1;
+        let plan = Arc::new(self.plan().await?);
+        let pages = plan.pages();
         let sent = Sent::default();
-        let mut pages = 0;
-        for container in std::mem::take(&mut self.containers) {
-            let pump = Pump {
-                sender,
-                step: SourceStep::CopyMemory,
-                round: self.number,
-                caps: Some(&self.caps),
-                sent: sent.clone(),
-            };
-            let round = pump.run(container, ContainerMemory::round);
-            tokio::pin!(round);
-            self.progress.begin(self.number, self.costs.memory / PAGE);
-            let (container, found) = loop {
-                tokio::select! {
-                    done = &mut round => break done?,
-                    () = sleep(report::EVERY) => {
-                        self.progress.sent(&sent);
-                        say(status, self.progress.if_due());
-                    }
+        let Some(lanes) = &mut self.lanes else {
+            return Err(Failure::new(step, "Internal", "there is no lane for memory"));
+        };
+        self.progress.begin(self.number, pages);
+        let round = lanes.round(plan.clone(), &self.caps, &sent);
+        tokio::pin!(round);
+        loop {
+            tokio::select! {
+                done = &mut round => break done?,
+                () = sleep(report::EVERY) => {
+                    self.progress.sent(&sent);
+                    say(status, self.progress.if_due());
                 }
-            };
-            pages += found;
-            self.containers.push(container);
+            }
+        }
+        // Its threads have ended.
+        let plan = Arc::into_inner(plan).ok_or(MemoryError::Thread).at(step)?;
+        for (container, kept) in self.containers.iter_mut().zip(plan.finish()) {
+            container.kept(kept);
         }
         let took = began.elapsed();
         let passed = Passed {
@@ -270,6 +285,24 @@ impl Memory {
         tracing::info!(round = self.number, pages, bytes = passed.bytes, ?took, freeze = ?estimate.freeze, "memory copied");
         say(status, self.progress.if_due());
         Ok(())
+    }
+
+    /// What is to be sent in the next round.
+    async fn plan(&mut self) -> Result<Plan, Failure> {
+        let step = SourceStep::CopyMemory;
+        let mut containers = std::mem::take(&mut self.containers);
+        let number = self.number;
+        let looking = task::spawn_blocking(move || {
+            let look = |container: &mut ContainerMemory| {
+                let (round, kept) = container.take()?;
+                Ok::<_, MemoryError>((container.name.clone(), round, kept))
+            };
+            let looked = containers.iter_mut().map(look).collect::<Result<Vec<_>, _>>();
+            (containers, looked.map(|parts| Plan::new(number, parts)))
+        });
+        let (containers, plan) = looking.await.map_err(|_| MemoryError::Thread).at(step)?;
+        self.containers = containers;
+        plan.at(step)
     }
 
     /// Gives the containers their CPU time back, at once.

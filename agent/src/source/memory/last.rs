@@ -12,7 +12,7 @@ use tokio::task;
 use super::{
     container::{ContainerMemory, MemoryError},
     copying::Memory,
-    pump::{Batches, Pump, Sent},
+    pump::{Batches, Pump},
 };
 use crate::{
     failure::{AtStep, Failure},
@@ -55,16 +55,6 @@ fn range(span: &veil::Span) -> PageRange {
     }
 }
 
-fn pump(sender: &Sender, round: u32) -> Pump<'_> {
-    Pump {
-        sender,
-        step: SourceStep::FinalPages,
-        round,
-        caps: None,
-        sent: Sent::default(),
-    }
-}
-
 /// One container's last pages.
 pub(in crate::source) struct LastRound {
     container: ContainerMemory,
@@ -75,7 +65,7 @@ impl LastRound {
     /// Beside CRIU's dump: sends what the last look has found.
     pub(in crate::source) async fn send(self, sender: &Sender) -> Result<Self, Failure> {
         let Self { container, round } = self;
-        let (container, ()) = pump(sender, round)
+        let (container, ()) = Pump { sender, round }
             .run(container, ContainerMemory::last_round)
             .await?;
         Ok(Self { container, round })
@@ -101,7 +91,8 @@ impl LastRound {
             );
             container.missing(&lacking, out)
         };
-        let (container, pages) = pump(sender, round + 1).run(container, missing).await?;
+        let round = round + 1;
+        let (container, pages) = Pump { sender, round }.run(container, missing).await?;
         if pages > 0 {
             tracing::info!(container = name, pages, "pages that no round had found");
         }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `wish` | what the migration asks for |
 //! | `container` | one container: which pages, read, encoded |
-//! | `pump` | from the thread that reads pages to the wire, under the caps |
+//! | `lanes` | connections that carry rounds while the pod runs, and are resumed when they break |
+//! | `pump` | from the thread that reads pages to the wire; the caps |
 //! | `copying` | rounds while the pod runs, until it may be frozen |
 //! | `throttle` | less CPU time for what writes too fast |
 //! | `last` | the rest, in the freeze |
@@ -13,6 +14,7 @@
 
 mod container;
 mod copying;
+mod lanes;
 mod last;
 mod pump;
 mod report;
@@ -22,5 +24,6 @@ mod wish;
 
 pub use container::MemoryError;
 pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
+pub(super) use lanes::Dial;
 pub(super) use last::LastRound;
 pub(super) use wish::MemoryWish;

@@ -30,21 +30,39 @@ const WAITING_BATCHES: usize = 8;
 
 /// Where a thread puts its batches.
 pub(super) struct Batches {
-    queue: mpsc::Sender<(Bytes, u64)>,
-    link: Arc<Mutex<Option<(usize, Duration)>>>,
+    queue: mpsc::Sender<Bytes>,
+    clock: Arc<LinkClock>,
 }
 
 impl Batches {
     /// Waits for room, then hands a batch over. Fails when nobody takes them any more.
-    pub(super) fn send(&self, batch: Bytes, pages: u64) -> io::Result<()> {
+    pub(super) fn send(&self, batch: Bytes) -> io::Result<()> {
         self.queue
-            .blocking_send((batch, pages))
+            .blocking_send(batch)
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Bytes that the link has taken since this was asked for the last time, and how long that took.
     pub(super) fn link(&self) -> Option<(usize, Duration)> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.clock.take()
+    }
+}
+
+/// What a connection has taken, and how long that took; noted by who writes to it, read by who chooses how to compress.
+#[derive(Debug, Default)]
+pub(super) struct LinkClock(Mutex<Option<(usize, Duration)>>);
+
+impl LinkClock {
+    /// So many bytes took so long.
+    pub(super) fn note(&self, length: usize, took: Duration) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, before) = noted.take().unwrap_or_default();
+        *noted = Some((bytes + length, before + took));
+    }
+
+    /// What has been noted since this was asked for the last time.
+    pub(super) fn take(&self) -> Option<(usize, Duration)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -65,7 +83,8 @@ impl Caps {
         }
     }
 
-    async fn wait(&self, bytes: usize) {
+    /// Waits until so many bytes may be sent.
+    pub(super) async fn wait(&self, bytes: usize) {
         let now = self.began.elapsed();
         let wait = |pace: &Arc<Mutex<Pace>>| {
             pace.lock()
@@ -96,20 +115,20 @@ impl Sent {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// A batch has been sent.
+    pub(super) fn add(&self, pages: u64, bytes: u64) {
+        self.pages.fetch_add(pages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
-/// One object of pages: of which container and round, and how it goes.
+/// One object of pages in the freeze: there nothing slows it down, and it goes with all else over the one connection.
 pub(super) struct Pump<'a> {
     /// The connection.
     pub(super) sender: &'a Sender,
-    /// The step for which it is done.
-    pub(super) step: SourceStep,
     /// Number of the round.
     pub(super) round: u32,
-    /// What slows it down; `None` in the freeze.
-    pub(super) caps: Option<&'a Caps>,
-    /// Where it is counted.
-    pub(super) sent: Sent,
 }
 
 impl Pump<'_> {
@@ -123,43 +142,28 @@ impl Pump<'_> {
             container: container.name.clone(),
             round: self.round,
         };
-        let id = self
-            .sender
-            .begin_object(ObjectSpec::new(kind))
-            .await
-            .at(self.step)?;
+        let step = SourceStep::FinalPages;
+        let id = self.sender.begin_object(ObjectSpec::new(kind)).await.at(step)?;
         let (queue, mut batches) = mpsc::channel(WAITING_BATCHES);
-        let link = Arc::new(Mutex::new(None));
+        let clock = Arc::new(LinkClock::default());
         let out = Batches {
             queue,
-            link: link.clone(),
+            clock: clock.clone(),
         };
         // Given up, this future is dropped, and with it the queue: the thread then ends at its next batch, and tracking with it.
         let producing = task::spawn_blocking(move || {
             let result = produce(&mut container, &out);
             (container, result)
         });
-        while let Some((batch, pages)) = batches.recv().await {
+        while let Some(batch) = batches.recv().await {
             let length = batch.len();
-            // Whoever chooses how to compress sees the slowest part of the way as the link: the cap, where there is one.
             let began = Instant::now();
-            if let Some(caps) = self.caps {
-                caps.wait(length).await;
-            }
-            self.sender.send_chunk(id, batch).await.at(self.step)?;
-            note(&link, length, began.elapsed());
-            self.sent.pages.fetch_add(pages, Ordering::Relaxed);
-            self.sent.bytes.fetch_add(length as u64, Ordering::Relaxed);
+            self.sender.send_chunk(id, batch).await.at(step)?;
+            clock.note(length, began.elapsed());
         }
-        let (container, result) = producing.await.map_err(|_| MemoryError::Thread).at(self.step)?;
-        let result = result.at(self.step)?;
-        self.sender.end_object(id).await.at(self.step)?;
+        let (container, result) = producing.await.map_err(|_| MemoryError::Thread).at(step)?;
+        let result = result.at(step)?;
+        self.sender.end_object(id).await.at(step)?;
         Ok((container, result))
     }
-}
-
-fn note(link: &Mutex<Option<(usize, Duration)>>, length: usize, took: Duration) {
-    let mut link = link.lock().unwrap_or_else(PoisonError::into_inner);
-    let (bytes, before) = link.take().unwrap_or_default();
-    *link = Some((bytes + length, before + took));
 }
