@@ -9,14 +9,17 @@
 //! - Only pages are hidden that CRIU would call lazy, by a rule narrower than its own; [`merge`] checks every one against CRIU's own
 //!   word on its mapping and fails if they disagree.
 //! - A veil that comes too late or not at all hides nothing and costs nothing but the time: merging is a union.
+//! - The flags of mappings, which take the kernel long to write, are noted ahead and compared with the truth before the commit ([`difference`]).
 //! - The mount namespace ends with CRIU and the relay, whoever kills them; nothing is left behind.
 
+mod flags;
 mod hide;
 mod image;
 mod list;
 mod mappings;
 mod merge;
 
+pub use flags::{FLAGS, difference, essence};
 pub use hide::{Hiding, private_mounts};
 pub use merge::{hidden, merge};
 

@@ -41,7 +41,7 @@ fn main() {
 }
 
 type Case = (&'static str, fn(&mut Stage));
-const CASES: [Case; 16] = [
+const CASES: [Case; 18] = [
     ("other requests pass at once", other_requests_pass),
     ("a restored task is held", a_restored_task_is_held),
     ("an abort at the gate is a refusal", an_abort_is_a_refusal),
@@ -67,6 +67,11 @@ const CASES: [Case; 16] = [
         a_stuck_restore_is_ended,
     ),
     ("a lazy dump ends frozen", a_lazy_dump_ends_frozen),
+    ("CRIU reads the flags that were noted", criu_reads_noted_flags),
+    (
+        "flags of other mappings are not used",
+        flags_of_other_mappings_are_not_used,
+    ),
     (
         "without runc a lazy dump ends frozen",
         without_runc_a_lazy_dump_ends_frozen,
@@ -228,6 +233,39 @@ fn a_lazy_dump_ends_frozen(stage: &mut Stage) {
     stage.until("the cover is removed", |stage| {
         !stage.path(&format!("veil-{task}")).exists()
     });
+}
+
+/// Of this task, right before its dump.
+fn essence_of(task: i32) -> String {
+    veil::essence(&fs::read_to_string(format!("/proc/{task}/smaps")).unwrap())
+}
+
+fn dumped_with_flags(stage: &mut Stage, task: i32, role: &str, noted: &str) -> bool {
+    let file = format!("{}{task}", veil::FLAGS);
+    stage.gate().write(&file, noted.as_bytes()).unwrap();
+    // What CRIU saw is right: it says so by going on.
+    stage.dump_until_images(role, task);
+    stage.allow("status-ready");
+    assert!(stage.answer().unwrap().success);
+    stage.relayed_to_the_end(true);
+    stage.gate().has(&file).unwrap()
+}
+
+fn criu_reads_noted_flags(stage: &mut Stage) {
+    let task = stage.frozen_task();
+    let noted = essence_of(task);
+    assert!(dumped_with_flags(stage, task, "lazy-dump-noted", &noted));
+    let smaps = fs::read_to_string(format!("/proc/{task}/smaps")).unwrap();
+    assert!(smaps.contains("Rss:"), "the cover is seen outside");
+}
+
+fn flags_of_other_mappings_are_not_used(stage: &mut Stage) {
+    let task = stage.frozen_task();
+    let noted = essence_of(task);
+    let (_, without_the_first) = noted.split_once("VmFlags").unwrap();
+    let (_, without_the_first) = without_the_first.split_once('\n').unwrap();
+    let used = dumped_with_flags(stage, task, "lazy-dump", without_the_first);
+    assert!(!used, "CRIU was told of other mappings");
 }
 
 fn without_runc_a_lazy_dump_ends_frozen(stage: &mut Stage) {

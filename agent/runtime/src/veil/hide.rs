@@ -12,6 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::flags;
 use super::mappings::{self, Mappings};
 use super::{HIDDEN, PAGE, Span, VeilError, list};
 use crate::process;
@@ -55,7 +56,8 @@ struct Veil {
 }
 
 impl Hiding {
-    /// Prepares the veils of processes that are frozen. Their files are kept in `covers`, the lists of hidden pages go to `images`.
+    /// Prepares the veils of processes that are frozen. Their files are kept in `covers`, where what was noted of their mappings' flags is
+    /// looked for too; the lists of hidden pages go to `images`.
     ///
     /// A process for which this is not possible is left as it is. So are all if there is an error.
     pub fn of(pids: &[i32], covers: &Path, images: &Path) -> Result<Self, VeilError> {
@@ -66,6 +68,7 @@ impl Hiding {
         };
         for pid in pids {
             let place = PathBuf::from(format!("/proc/{pid}"));
+            flags::lay(*pid, &place, covers);
             if let Some(veil) = Veil::new(*pid, &place, covers, images)? {
                 hiding.veils.push(veil);
             }

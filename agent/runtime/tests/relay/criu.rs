@@ -138,6 +138,9 @@ fn fake_dump(socket: &OwnedFd, role: &str, task: i32) {
         file.read_exact_at(&mut entries, start / 512).unwrap();
         entries
     };
+    let smaps = fs::read_to_string(format!("/proc/{task}/smaps")).unwrap();
+    assert!(smaps.contains("VmFlags:"));
+    assert_eq!(smaps.contains("Rss:"), role != "lazy-dump-noted");
     let freezer = Freezer::of(task).unwrap();
     // SAFETY: ptrace with requests that take numbers only, of another process; waitpid with no status wanted.
     unsafe {
