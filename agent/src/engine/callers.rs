@@ -157,3 +157,91 @@ async fn carried(node: &Node, caller: Caller) -> Result<(), PeerError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use godwit_crds::PodMigration;
+    use godwit_transfer::{Hello, Limits};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        engine::roster::Ways,
+        kube_side,
+        peer::{self, Timing, tests::authority::Authority},
+    };
+
+    const UID: &str = "5f0c7c0e-0000-4000-8000-000000000001";
+
+    /// A migration from node n1, whose target is here.
+    fn coming() -> PodMigration {
+        let migration = serde_json::json!({
+            "apiVersion": "godwit.dev/v1alpha1",
+            "kind": "PodMigration",
+            "metadata": { "name": "m", "uid": UID },
+            "spec": { "podName": "p" },
+            "status": { "plan": {
+                "sourcePodUid": "s", "sourceNode": "n1", "sourceAddress": "192.0.2.1",
+                "deadline": "2030-01-01T00:00:00Z",
+            } },
+        });
+        serde_json::from_value(migration).unwrap()
+    }
+
+    /// What the caller from a node is told, who says that of a lane or a migration.
+    async fn answer(roster: &Roster, node: &str, hello: Hello) -> Result<(), String> {
+        let authority = Authority::new();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let identity = Arc::new(authority.identity("n2"));
+        let mut listener = PeerListener::bind(any, identity, Timing::default(), Limits::default())
+            .await
+            .unwrap();
+        let own = authority.identity(node);
+        let (asked, answered) = tokio::join!(peer::greet(listener.address(), "n2", &own, hello), async {
+            let caller = listener.accept().await.unwrap();
+            match caller.hello().role() {
+                Role::Lane => lane(roster, caller).await,
+                _ => migrate(roster, caller).await,
+            }
+        });
+        answered.unwrap();
+        match asked {
+            Ok(_) => Ok(()),
+            Err(PeerError::Refused { reason, .. }) => Err(reason),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_no_business_here_is_told_so_by_name() {
+        let roster = Roster::default();
+        let (links, mut to_task) = mpsc::channel(1);
+        let (lanes, lane_callers) = mpsc::channel(1);
+        let ways = Ways { links, lanes };
+        let _updates = roster.add(kube_side::Role::Target, UID, Arc::new(coming()), ways);
+        let refused = |reason: &str| Err(reason.to_owned());
+        for uid in ["another", UID] {
+            let expected = if uid == UID {
+                "WrongNode"
+            } else {
+                "MigrationUnknown"
+            };
+            let lane = Hello::lane(uid, "n3", 0);
+            assert_eq!(answer(&roster, "n3", lane).await, refused(expected));
+            let migration = Hello::new(Role::Migrate, uid, "n3");
+            assert_eq!(answer(&roster, "n3", migration).await, refused(expected));
+        }
+        let resuming = Hello::resuming(UID, "n1", 4);
+        assert_eq!(answer(&roster, "n1", resuming).await, Ok(()));
+        assert_eq!(to_task.recv().await.unwrap().resumes, Some(4));
+        drop((to_task, lane_callers));
+        assert_eq!(
+            answer(&roster, "n1", Hello::lane(UID, "n1", 0)).await,
+            refused("LanesClosed")
+        );
+        let late = Hello::resuming(UID, "n1", 4);
+        assert_eq!(answer(&roster, "n1", late).await, refused("MigrationOver"));
+    }
+}

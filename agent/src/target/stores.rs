@@ -43,7 +43,7 @@ impl Stores {
 }
 
 /// Puts a batch into a store.
-pub(super) fn keep(store: &Store, decoder: &mut Decoder, batch: &[u8]) -> Result<(), PagesError> {
+pub(crate) fn keep(store: &Store, decoder: &mut Decoder, batch: &[u8]) -> Result<(), PagesError> {
     for op in decoder.decode(batch)?.ops() {
         match op {
             Op::Zero { ns_pid, range } => store.zero(ns_pid, range)?,
