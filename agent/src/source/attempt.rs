@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     dump::Waiting,
     facts::SourcePod,
-    memory::{Memory, MemoryWish},
+    memory::{Memory, MemoryWish, Tracked},
     status::SourceStatus,
     stream::send_stream,
 };
@@ -54,6 +54,8 @@ pub(super) struct Attempt {
     pub(super) wish: MemoryWish,
     /// The pod's memory, if it travels ahead.
     pub(super) memory: Option<Memory>,
+    /// The same when all of it has been sent: what ends tracking.
+    pub(super) tracked: Vec<Tracked>,
 }
 
 impl Attempt {

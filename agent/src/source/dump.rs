@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{facts::SourceContainer, images::send_images, memory::LastRound};
+use super::{
+    facts::SourceContainer,
+    images::send_images,
+    memory::{LastRound, Tracked},
+};
 use crate::{
     failure::{AtStep, Failure},
     peer::Sender,
@@ -56,13 +60,21 @@ impl Waiting {
     }
 }
 
-/// Dumps a frozen container and sends its images, and beside them the last of its memory if that travelled ahead; gives when the dump was over.
+/// A container that CRIU has dumped and that is sent.
+pub(super) struct Dumped {
+    /// When CRIU was done.
+    pub(super) over: Instant,
+    /// What ends tracking, if its memory travelled ahead.
+    pub(super) tracked: Option<Tracked>,
+}
+
+/// Dumps a frozen container and sends its images, and beside them the last of its memory if that travelled ahead.
 pub(super) async fn dump(
     sender: &Sender,
     container: &SourceContainer,
     call: &Waiting,
     last: Option<LastRound>,
-) -> Result<Instant, Failure> {
+) -> Result<Dumped, Failure> {
     let step = SourceStep::Dump;
     let gate = RecordDir::open_handed(&container.gate_dir).at(step)?;
     gate.mark(record::GO).at(step)?;
@@ -93,14 +105,15 @@ pub(super) async fn dump(
         }
     };
     let (over, (), last) = try_join3(dumping, sending, pages).await?;
-    if let Some(last) = last {
-        last.send_missing(sender, container.image_dir.clone()).await?;
-    }
+    let tracked = match last {
+        Some(last) => Some(last.send_missing(sender, container.image_dir.clone()).await?),
+        None => None,
+    };
     sender
         .send(Message::ImagesComplete(ContainerName::new(container.name())))
         .await
         .at(step)?;
-    Ok(over)
+    Ok(Dumped { over, tracked })
 }
 
 /// Returns when the relay has passed on CRIU's word that the dump succeeded; never, if it fails.

@@ -16,6 +16,7 @@ use super::{
     attempt::Attempt,
     dump::{Waiting, dump},
     facts::SourcePod,
+    flags::Noted,
     memory::Memory,
     stream::send_stream,
 };
@@ -101,6 +102,10 @@ impl Attempt {
             // CPU time freeze late.
             memory.unthrottle();
         }
+        let noted = match &self.memory {
+            Some(_) => Noted::of(pod).await,
+            None => Noted::default(),
+        };
         self.haste = Some(Haste::begin());
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
@@ -151,12 +156,19 @@ impl Attempt {
                 .zip(calls)
                 .zip(last)
                 .map(|((container, call), last)| dump(sender, container, call, last));
-            let dumped = try_join_all(dumps).await?.into_iter().max();
-            Ok((dumped.unwrap_or(paused), Instant::now()))
+            let dumped = try_join_all(dumps).await?;
+            let sent = Instant::now();
+            // While the target restores.
+            noted.confirm().await?;
+            let over = dumped.iter().map(|dumped| dumped.over).max().unwrap_or(paused);
+            let tracked: Vec<_> = dumped.into_iter().filter_map(|dumped| dumped.tracked).collect();
+            Ok((over, sent, tracked))
         };
         let changes = copy_changes(sender, pod, bases);
         let prepared = await_prepared(receiver, deadline);
-        let ((), (dumped, sent), (), prepared) = try_join4(silence, dumping, changes, prepared).await?;
+        let ((), (dumped, sent, tracked), (), prepared) =
+            try_join4(silence, dumping, changes, prepared).await?;
+        self.tracked = tracked;
         progress.enter(SourceStep::AwaitPrepared).await?;
         Ok(Freeze {
             began,

@@ -10,6 +10,7 @@
 //! | `checkpoint` | `runc checkpoint` up to its gate |
 //! | `freeze` | the frozen part of it |
 //! | `memory` | memory that travels ahead |
+//! | `flags` | what CRIU is told of mappings, noted before it and confirmed after it |
 //! | `dump` | one container: gate, dump, images |
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
@@ -26,6 +27,7 @@ mod connect;
 mod discover;
 mod dump;
 mod facts;
+mod flags;
 mod freeze;
 mod images;
 mod keeping;

@@ -140,6 +140,7 @@ impl SourceTask {
             haste: None,
             wish,
             memory: None,
+            tracked: Vec::new(),
         };
         let prepared = tokio::select! {
             prepared = up_to_prepared(&mut attempt) => prepared,
@@ -171,6 +172,7 @@ impl SourceTask {
                 settling
                     .run(&mut self.updates, Some(freeze), &self.metrics)
                     .await?;
+                attempt.tracked.clear();
                 settle::until_final(&mut self.updates).await;
                 settle::forget(&self.node, uid, attempt.journal)?;
             }
@@ -180,6 +182,7 @@ impl SourceTask {
                     let abort = Message::Abort(Abort::new(&failure.step, &failure.reason, &failure.message));
                     let _ = timeout(FAREWELL, sender.send(abort)).await;
                 }
+                attempt.tracked.clear();
                 let entries = attempt.journal.entries().to_vec();
                 undo(&self.node, &entries, attempt.hold.take()).await;
                 if let Some(hand_over) = attempt.hand_over.take() {

@@ -1,6 +1,6 @@
 //! What CRIU wants of `/proc/PID/smaps`, without what makes it slow.
 //!
-//! CRIU reads each mapping's line and its `VmFlags` (`parse_smaps` in proc_parse.c), and the kernel walks all pages for the counts
+//! CRIU reads each mapping's line and its `VmFlags` (`parse_smaps` in `proc_parse.c`), and the kernel walks all pages for the counts
 //! between them: 20 to 40 ms per GiB. So the agent reads the file right before the freeze and keeps those lines in the gate
 //! directory ([`FLAGS`]); in the freeze they lie over the file as the other veils do, if the process still has the same mappings.
 //!

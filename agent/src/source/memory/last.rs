@@ -71,12 +71,12 @@ impl LastRound {
         Ok(Self { container, round })
     }
 
-    /// After it: sends what CRIU's images in `directory` lack and was never sent; tracking ends.
+    /// After it: sends what CRIU's images in `directory` lack and was never sent. Tracking ends with what is given.
     pub(in crate::source) async fn send_missing(
         self,
         sender: &Sender,
         directory: PathBuf,
-    ) -> Result<(), Failure> {
+    ) -> Result<Tracked, Failure> {
         let Self { container, round } = self;
         let name = container.name.clone();
         let missing = move |container: &mut ContainerMemory, out: &Batches| {
@@ -96,8 +96,17 @@ impl LastRound {
         if pages > 0 {
             tracing::info!(container = name, pages, "pages that no round had found");
         }
-        // To end tracking takes about 10 ms for each GiB: not in the freeze.
+        Ok(Tracked(Some(container)))
+    }
+}
+
+/// Memory that is tracked although all of it has been sent: to end that takes some 10 ms for each GiB, in which others wait for the process's
+/// memory map. So it is kept until the freeze is over.
+pub(in crate::source) struct Tracked(Option<ContainerMemory>);
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        let container = self.0.take();
         drop(task::spawn_blocking(move || drop(container)));
-        Ok(())
     }
 }

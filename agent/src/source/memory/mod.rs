@@ -25,5 +25,5 @@ mod wish;
 pub use container::MemoryError;
 pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
 pub(super) use lanes::Dial;
-pub(super) use last::LastRound;
+pub(super) use last::{LastRound, Tracked};
 pub(super) use wish::MemoryWish;
