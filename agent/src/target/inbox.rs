@@ -27,6 +27,8 @@ const SHARED_MEMORY: &str = "pod.shm";
 /// What has arrived so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrivals {
+    /// Objects that have arrived as a whole.
+    pub(crate) ended: u32,
     /// The source wants the parking to end.
     pub(crate) end_parking: bool,
     /// Descriptors and base copies are complete.
@@ -79,8 +81,6 @@ enum Open {
 pub(crate) struct Inbox {
     directory: PathBuf,
     open: HashMap<ObjectId, Open>,
-    /// Objects that have arrived as a whole.
-    ended: u32,
     stores: Arc<Stores>,
     pages: HashMap<String, PagesIn>,
     /// Containers whose memory comes apart from their images.
@@ -95,7 +95,6 @@ impl Inbox {
             stores: Arc::new(Stores::new(&directory)),
             directory,
             open: HashMap::new(),
-            ended: 0,
             pages: HashMap::new(),
             lazy: HashSet::new(),
             news: watch::Sender::default(),
@@ -119,7 +118,7 @@ impl Inbox {
 
     /// How many objects have arrived as a whole.
     pub(super) fn ended(&self) -> u32 {
-        self.ended
+        self.news.borrow().ended
     }
 
     /// True while a new connection of the source can take the place of the one there is: everything that was begun has arrived, and nothing
@@ -152,7 +151,7 @@ impl Inbox {
             }
             Event::ObjectEnd { id, .. } => {
                 self.open.remove(&id);
-                self.ended += 1;
+                self.news.send_modify(|news| news.ended += 1);
             }
             Event::Ignored => {}
             Event::Message(Message::ImagesComplete(name)) => {

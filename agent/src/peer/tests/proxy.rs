@@ -17,6 +17,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Proxy {
     fates: Arc<Mutex<VecDeque<Fate>>>,
     carried: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
+    /// What becomes of all that there are now.
+    now: watch::Sender<Option<Fate>>,
     task: JoinHandle<()>,
 }
 
@@ -48,6 +51,8 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fates = Arc::new(Mutex::new(fates.into_iter().collect::<VecDeque<_>>()));
         let (carried, connections) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let now = watch::Sender::new(None);
+        let happens = now.clone();
         let (given, count, calls) = (fates.clone(), carried.clone(), connections.clone());
         let task = tokio::spawn(async move {
             let mut wires = tokio::task::JoinSet::new();
@@ -55,7 +60,16 @@ impl Proxy {
                 let (near, _) = listener.accept().await.unwrap();
                 calls.fetch_add(1, Ordering::Relaxed);
                 let fate = given.lock().unwrap().pop_front().unwrap_or(Fate::Holds);
-                wires.spawn(carry(near, to, fate, count.clone()));
+                let mut happens = happens.subscribe();
+                let count = count.clone();
+                wires.spawn(async move {
+                    let changed = async {
+                        happens.changed().await.unwrap();
+                        let fate = *happens.borrow();
+                        fate
+                    };
+                    carry(near, to, fate, changed, &count).await;
+                });
             }
         });
         Self {
@@ -63,8 +77,19 @@ impl Proxy {
             fates,
             carried,
             connections,
+            now,
             task,
         }
+    }
+
+    /// Breaks all connections there are.
+    pub(crate) fn cut(&self) {
+        self.now.send_replace(Some(Fate::Breaks(0)));
+    }
+
+    /// Has all connections there are carry nothing more.
+    pub(crate) fn stall(&self) {
+        self.now.send_replace(Some(Fate::Stalls(0)));
     }
 
     /// The fates of the next connections.
@@ -94,7 +119,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(near: TcpStream, to: SocketAddr, fate: Fate, carried: Arc<AtomicU64>) {
+async fn carry(
+    near: TcpStream,
+    to: SocketAddr,
+    mut fate: Fate,
+    changed: impl Future<Output = Option<Fate>>,
+    carried: &AtomicU64,
+) {
     let Ok(far) = TcpStream::connect(to).await else {
         return;
     };
@@ -104,8 +135,9 @@ async fn carry(near: TcpStream, to: SocketAddr, fate: Fate, carried: Arc<AtomicU
         Fate::Breaks(bytes) | Fate::Stalls(bytes) => bytes,
     };
     tokio::select! {
-        _ = forward(&mut near_in, far_out, limit, &carried) => {}
+        _ = forward(&mut near_in, far_out, limit, carried) => {}
         _ = copy(&mut far_in, &mut near_out) => {}
+        now = changed => fate = now.unwrap_or(fate),
     }
     if let Fate::Stalls(_) = fate {
         pending::<()>().await;
