@@ -65,8 +65,8 @@ impl Proxy {
                 wires.spawn(async move {
                     let changed = async {
                         happens.changed().await.unwrap();
-                        let fate = *happens.borrow();
-                        fate
+                        let now = happens.borrow_and_update();
+                        *now
                     };
                     carry(near, to, fate, changed, &count).await;
                 });
