@@ -1,4 +1,4 @@
-//! How fast a round is; run by hand, in release: `cargo test --release -p godwit-agent lanes_speed -- --ignored --nocapture`.
+//! How fast a round is; run by hand, in release: `cargo test --release -p godwit-agent --lib lanes_speed -- --ignored --nocapture`.
 
 use godwit_memory::wire::Decoder;
 use godwit_transfer::{
