@@ -1,6 +1,5 @@
 //! Memory, while the pod runs: tracked, copied, and copied on while kubelet starts the target's containers.
 
-use futures::future::try_join;
 use godwit_transfer::{Empty, Message};
 use tokio::sync::watch;
 
@@ -77,7 +76,7 @@ impl Attempt {
             .containers
             .first()
             .map(|container| container.name().to_owned());
-        let (tell, parked) = watch::channel(false);
+        let (tell, mut parked) = watch::channel(false);
         let Self {
             link,
             memory,
@@ -88,7 +87,7 @@ impl Attempt {
         } = self;
         let (sender, receiver) = link.as_mut().ok_or_else(|| not_connected(step))?;
         sender.send(Message::EndParking(Empty {})).await.at(step)?;
-        let starting = async {
+        let listening = async {
             talk::expect(
                 receiver,
                 step,
@@ -96,16 +95,22 @@ impl Attempt {
             )
             .await?;
             tell.send_replace(true);
-            Ok(())
+            // Memory has its own connections: that the target gives up, or is gone, is heard only here.
+            talk::expect(receiver, step, |_| false).await
         };
         // Until kubelet has started the target's containers the pod goes on writing.
         let copying = async {
-            match memory {
-                Some(memory) => memory.copy(journal, status, *deadline, parked).await,
-                None => Ok(()),
+            if let Some(memory) = memory {
+                return memory.copy(journal, status, *deadline, parked).await;
             }
+            // What is told comes from beside this.
+            let _ = parked.wait_for(|parked| *parked).await;
+            Ok(())
         };
-        try_join(starting, copying).await?;
+        tokio::select! {
+            heard = listening => heard?,
+            copied = copying => copied?,
+        }
         if let Some(memory) = memory {
             memory.end_lanes();
         }
