@@ -10,11 +10,11 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     container::TargetContainer,
+    doors::Doors,
     inbox::{Arrivals, Inbox, InboxError},
     lanes::Lanes,
     link::{RESUME_WITHIN, Receiving},
     restoring::{Held, Restoring},
-    task::Doors,
 };
 use crate::{
     carry::{Carried, NodeAt},

@@ -10,6 +10,7 @@
 //! | `trees` | files written before the processes exist |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
+//! | `doors` | by what the source's agent comes |
 //! | `link` | the source's connection, and another one in its place |
 //! | `lanes`, `lane` | connections that bring memory while the source runs |
 //! | `stores` | where memory is kept |
@@ -21,6 +22,7 @@
 
 mod attempt;
 mod container;
+mod doors;
 mod ending;
 mod filling;
 pub(crate) mod inbox;
@@ -39,5 +41,6 @@ pub(crate) mod trees;
 mod verdict;
 
 pub use container::ContainerError;
+pub use doors::Doors;
 pub use link::Link;
-pub use task::{Doors, TargetTask};
+pub use task::TargetTask;

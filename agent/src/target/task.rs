@@ -6,7 +6,7 @@ use godwit_container::cgroup::Freezer;
 use godwit_crds::{PodMigration, TargetState};
 use godwit_transfer::{Abort, Manifest, Message};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tracing::Instrument;
@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::{
     attempt::Attempt,
     container::TargetContainer,
+    doors::Doors,
     ending,
     inbox::Inbox,
     link::{Link, turn_away},
@@ -30,7 +31,7 @@ use crate::{
     kube_side::TargetReporter,
     metrics::{Metrics, ResultLabel, RoleLabel},
     node::{Node, instant_of},
-    peer::{Caller, Receiver, Sender},
+    peer::{Receiver, Sender},
     progress::Progress,
     step::TargetStep,
 };
@@ -50,24 +51,6 @@ pub struct TargetTask {
     pub doors: Doors,
     /// Figures.
     pub metrics: Metrics,
-}
-
-/// By what the source's agent comes.
-pub struct Doors {
-    /// Connections on which a migration is talked about.
-    pub links: mpsc::Receiver<Link>,
-    /// Callers that want to bring memory.
-    pub lanes: mpsc::Receiver<Caller>,
-}
-
-impl Doors {
-    /// Nobody is let in any more, and who waits is sent away.
-    fn close(&mut self) {
-        self.links.close();
-        self.lanes.close();
-        while self.links.try_recv().is_ok() {}
-        while self.lanes.try_recv().is_ok() {}
-    }
 }
 
 /// Who decides, and what it was told of.
