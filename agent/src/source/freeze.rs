@@ -45,6 +45,8 @@ pub(super) struct Freeze {
     prepared: Instant,
     /// The part that is due to the size of memory that was copied ahead; `None` if all of it was copied in the freeze.
     by_size: Option<Duration>,
+    /// Bytes that memory has taken on the wire before.
+    sent_ahead: u64,
 }
 
 impl Freeze {
@@ -66,6 +68,11 @@ impl Freeze {
     /// What it would have been for a pod without memory, if that can be told.
     pub(super) fn fixed(&self, running: Instant) -> Option<Duration> {
         Some(self.length(running).saturating_sub(self.by_size?))
+    }
+
+    /// Bytes that memory has taken on the wire before it.
+    pub(super) fn sent_ahead(&self) -> u64 {
+        self.sent_ahead
     }
 
     /// The whole of it.
@@ -119,6 +126,7 @@ impl Attempt {
         let paused = Instant::now();
         let mut last = Vec::new();
         let by_size = self.memory.as_ref().map(Memory::by_size);
+        let sent_ahead = self.memory.as_ref().map_or(0, Memory::sent);
         if let Some(mut memory) = self.memory.take() {
             self.enter(SourceStep::FinalPages).await?;
             let pages = memory.last_look().await?;
@@ -177,6 +185,7 @@ impl Attempt {
             sent,
             prepared,
             by_size,
+            sent_ahead,
         })
     }
 }

@@ -120,7 +120,8 @@ impl<'a> Settling<'a> {
         self.carry(&carried).await;
         self.haste = None;
         self.doom().await;
-        let bytes = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
+        let in_freeze = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
+        let bytes = in_freeze + freeze.map_or(0, |freeze| freeze.sent_ahead());
         self.journal
             .append(SourceEntry::Released { carried })
             .at(SourceStep::Carry)?;

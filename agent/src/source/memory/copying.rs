@@ -47,6 +47,8 @@ pub(in crate::source) struct Memory {
     wish: MemoryWish,
     caps: Caps,
     history: Vec<Passed>,
+    /// Bytes on the wire, of all rounds.
+    sent: u64,
     costs: Costs,
     progress: Progress,
     throttle: Throttle,
@@ -130,6 +132,7 @@ impl Memory {
             caps: Caps::new(wish.bandwidth, node.bandwidth.clone(), node.started),
             wish,
             history: Vec::new(),
+            sent: 0,
             costs: Costs {
                 fixed: node.freeze_cost.get(),
                 per_gib: PER_GIB,
@@ -278,6 +281,7 @@ impl Memory {
             took,
         };
         self.history.push(passed);
+        self.sent += passed.bytes;
         self.last_end = Instant::now();
         let estimate = Estimate::of(&self.history, None, &self.costs);
         self.progress.begin(self.number, pages);
@@ -319,6 +323,11 @@ impl Memory {
             ..self.costs
         };
         Estimate::of(&self.history, Some(0), &costs).freeze
+    }
+
+    /// Bytes that the rounds have taken on the wire.
+    pub(in crate::source) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// What the status says at the end.

@@ -47,7 +47,7 @@ async fn cut(lab: &Lab) -> Result<()> {
 }
 
 /// Drops what the agents say to each other, and nothing else.
-async fn drop_all(lab: &Lab, node: &str) -> Result<()> {
+pub async fn drop_all(lab: &Lab, node: &str) -> Result<()> {
     let rules = format!(
         "add table inet {TABLE}
          add chain inet {TABLE} in {{ type filter hook input priority -300; }}
@@ -62,7 +62,8 @@ async fn drop_all(lab: &Lab, node: &str) -> Result<()> {
         .map(drop)
 }
 
-async fn mend(lab: &Lab, node: &str) -> Result<()> {
+/// Lets them hear each other again.
+pub async fn mend(lab: &Lab, node: &str) -> Result<()> {
     lab.on_node(
         node,
         &["nft", &format!("delete table inet {TABLE}")],

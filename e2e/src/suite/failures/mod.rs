@@ -2,13 +2,13 @@
 
 pub(super) mod agents;
 pub(super) mod fault;
+pub(super) mod link;
 pub(super) mod subject;
 pub(super) mod traces;
 pub(super) mod witness;
 
 mod called_off;
 mod dump;
-mod link;
 mod memory;
 mod parked;
 mod restore;

@@ -7,6 +7,7 @@ mod converge;
 mod fill;
 mod modes;
 mod moved;
+mod resumed;
 mod snapshot;
 mod steps;
 mod together;
@@ -28,6 +29,7 @@ pub const ALL: &[Behaviour] = &[
     converge::ENDS,
     converge::BROKEN_OFF,
     called_off::BEHAVIOUR,
+    resumed::BEHAVIOUR,
     modes::BEHAVIOUR,
     wire::BEHAVIOUR,
     together::BEHAVIOUR,
