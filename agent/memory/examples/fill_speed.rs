@@ -2,8 +2,7 @@
 //!
 //! For each variant a process with so much registered memory (every page data) is served; it touches pages at random places until all
 //! is filled, and says how long each touch took that was not answered by the memory itself. Variants are measured in turn, round after
-//! round, so that whatever else the machine does meets them alike. The server is `godwit-pages` beside this program (`cargo build` it
-//! with the same profile first).
+//! round, so that whatever else the machine does meets them alike.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,19 +13,13 @@
     reason = "a measurement"
 )]
 
+mod served;
+
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use godwit_memory::serve::{self, Config, DONE, Done, Tuning};
-use godwit_memory::store::Store;
-
-const PAGE: u64 = 4096;
-const BASE: u64 = 0x10_0000_0000;
+use godwit_memory::serve::Tuning;
+use served::{Served, random, register};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -121,74 +114,21 @@ struct Figures {
 }
 
 fn measure(mib: u64, tuning: Tuning, pause: u64) -> Figures {
-    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-    let bytes = mib << 20;
-    write(dir.path(), bytes);
-    let socket = dir.path().join("lazy-pages.socket");
-    let config = Config {
-        images: dir.path().into(),
-        store: dir.path().join("store"),
-        socket: socket.clone(),
-        deadline_ms: u64::MAX / 2,
-        tuning,
-    };
-    serve::write(dir.path(), serve::CONFIG, &config).unwrap();
-    let server = std::env::current_exe().unwrap().with_file_name("../godwit-pages");
-    let mut server = Command::new(server).arg("serve").arg(dir.path()).spawn().unwrap();
-    let mut app = Command::new("/proc/self/exe")
-        .args(["app", &bytes.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(app.stdout.take().unwrap());
-    let mut input = app.stdin.take().unwrap();
-    let mut hear = || {
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    };
-    let number: i32 = hear().parse().unwrap();
-    while !socket.exists() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let mut connection = UnixStream::connect(&socket).unwrap();
-    connection.write_all(&1_i32.to_ne_bytes()).unwrap();
-    {
-        use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-        let uffd = descriptor_of(app.id(), number);
-        let fds = [uffd.as_raw_fd()];
-        sendmsg::<()>(
-            connection.as_raw_fd(),
-            &[std::io::IoSlice::new(b"x")],
-            &[ControlMessage::ScmRights(&fds)],
-            MsgFlags::empty(),
-            None,
-        )
-        .unwrap();
-    }
-    writeln!(input, "register").unwrap();
-    hear();
-    let begun = Instant::now();
-    connection.write_all(&0x5253_5446_i32.to_ne_bytes()).unwrap();
+    let mut served = Served::start("app", mib, tuning);
     if pause != 0 {
-        writeln!(input, "{pause}").unwrap();
+        served.say(&pause.to_string());
     }
-    while !dir.path().join(DONE).exists() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let elapsed = begun.elapsed();
-    server.wait().unwrap();
-    let done: Done = serve::read(dir.path(), DONE).unwrap().unwrap();
-    assert_eq!(done.progress.bytes_left, 0);
+    let elapsed = served.filled();
     let mut latencies: Vec<f64> = Vec::new();
     if pause != 0 {
-        writeln!(input, "stop").unwrap();
-        latencies = hear().split(' ').filter_map(|text| text.parse().ok()).collect();
+        served.say("stop");
+        latencies = served
+            .hear()
+            .split(' ')
+            .filter_map(|text| text.parse().ok())
+            .collect();
     }
     latencies.sort_by(f64::total_cmp);
-    app.kill().unwrap();
-    app.wait().unwrap();
     let at = |share: f64| {
         let index = (latencies.len() as f64 * share) as usize;
         latencies
@@ -203,91 +143,15 @@ fn measure(mib: u64, tuning: Tuning, pause: u64) -> Figures {
     }
 }
 
-fn write(dir: &Path, bytes: u64) {
-    let store = Store::create(&dir.join("store")).unwrap();
-    let mut piece = vec![7_u8; 1 << 20];
-    for at in (0..bytes).step_by(1 << 20) {
-        piece[..8].copy_from_slice(&at.to_ne_bytes());
-        store.write(1, BASE + at, &piece).unwrap();
-    }
-    let vma = [field(1, BASE), field(2, BASE + bytes)].concat();
-    let mm = [vec![14 << 3 | 2, vma.len() as u8], vma].concat();
-    std::fs::write(dir.join("mm-1.img"), image(0x5749_2820, &[mm])).unwrap();
-    let entry = [field(1, BASE), field(4, 2), field(5, bytes / PAGE)].concat();
-    std::fs::write(
-        dir.join("pagemap-1.img"),
-        image(0x5608_4025, &[field(1, 1), entry]),
-    )
-    .unwrap();
-}
-
-fn image(magic: u32, frames: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = [0x5456_4319_u32.to_ne_bytes(), magic.to_ne_bytes()].concat();
-    for frame in frames {
-        bytes.extend((frame.len() as u32).to_ne_bytes());
-        bytes.extend(frame);
-    }
-    bytes
-}
-
-fn field(number: u8, mut value: u64) -> Vec<u8> {
-    let mut bytes = vec![number << 3];
-    while value > 127 {
-        bytes.push((value & 127) as u8 | 128);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-fn descriptor_of(pid: u32, number: i32) -> OwnedFd {
-    // SAFETY: plain system calls that make new descriptors.
-    unsafe {
-        let process = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        let process = OwnedFd::from_raw_fd(process as i32);
-        let fd = libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0);
-        OwnedFd::from_raw_fd(fd as i32)
-    }
-}
-
 /// The process that is served. Touches until it hears anything else.
 fn app(bytes: u64) {
-    let mut lines = BufReader::new(std::io::stdin()).lines();
-    // SAFETY: a new process that has nothing at these addresses.
-    let uffd = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
-        libc::mmap(
-            BASE as *mut _,
-            bytes as usize,
-            libc::PROT_READ | libc::PROT_WRITE,
-            flags,
-            -1,
-            0,
-        );
-        let uffd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) as i32;
-        let mut api = [0xAA_u64, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6, 0];
-        libc::ioctl(uffd, 0xc018_aa3f, &raw mut api);
-        uffd
-    };
-    println!("{uffd}");
-    lines.next().unwrap().unwrap();
-    let mut call = [BASE, bytes, 1, 0];
-    // SAFETY: memory of this process.
-    unsafe {
-        libc::ioctl(uffd, 0xc020_aa00, &raw mut call);
-        libc::close(uffd);
-    }
-    println!("registered");
+    let mut lines = register(bytes);
     let pause = Duration::from_micros(lines.next().unwrap().unwrap().parse().unwrap());
     let stop = std::thread::spawn(move || drop(lines.next()));
     let mut seed = 1_u64;
     let mut found = String::new();
     while !stop.is_finished() {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        let address = BASE + seed % (bytes / PAGE) * PAGE;
+        let address = random(&mut seed, bytes);
         let begun = Instant::now();
         // SAFETY: inside the mapping.
         unsafe { std::ptr::read_volatile(address as *const u8) };

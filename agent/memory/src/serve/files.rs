@@ -56,8 +56,10 @@ pub struct Tuning {
     pub fault_threads: usize,
     /// Threads that fill; none turns filling off.
     pub fill_threads: usize,
-    /// Niceness of those (nice(2)), after the first second.
+    /// Niceness of those (nice(2)), once they need not be gentle any more.
     pub fill_nice: i32,
+    /// For so many milliseconds after the first descriptor has come those threads use idle processors only.
+    pub gentle_ms: u64,
 }
 
 impl Default for Tuning {
@@ -71,6 +73,7 @@ impl Default for Tuning {
             fault_threads: 2,
             fill_threads: (cores / 2).clamp(1, 4),
             fill_nice: 5,
+            gentle_ms: 1000,
         }
     }
 }

@@ -18,8 +18,6 @@ const LATER: Duration = Duration::from_millis(20);
 /// Without anything to do.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// For so long after the first descriptor has come only idle processors are used.
-const GENTLE: Duration = Duration::from_secs(1);
 /// The greatest niceness there is (nice(2)).
 const MOST_NICE: i32 = 19;
 
@@ -28,6 +26,7 @@ pub(super) fn run(worker: &Worker) {
     // The restored processes are still frozen, and what lets them go, and their connections, needs the processors: on two of them the fill
     // took 50 to 100 ms of the freeze and of the first answers after it.
     be_nice(MOST_NICE);
+    let gentle = Duration::from_millis(worker.config.tuning.gentle_ms);
     let mut gentle_until = None;
     let mut window = Window::default();
     while !worker.ended.load(Ordering::Relaxed) {
@@ -35,7 +34,7 @@ pub(super) fn run(worker: &Worker) {
         for space in worker.spaces() {
             let now = Instant::now();
             match gentle_until {
-                None => gentle_until = Some(Some(now + GENTLE)),
+                None => gentle_until = Some(Some(now + gentle)),
                 Some(Some(until)) if now >= until => {
                     be_nice(worker.config.tuning.fill_nice);
                     gentle_until = Some(None);

