@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use godwit_runtime::{
@@ -12,9 +13,12 @@ use godwit_runtime::{
 };
 use nix::errno::Errno;
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::appear::{AppearError, appear};
+
+/// How often it is looked at whether a container has failed while something else is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why a container is not restored.
 #[derive(Debug, Error)]
@@ -150,6 +154,25 @@ impl TargetContainer {
             .await
     }
 
+    /// Returns when its `create` has failed, which it may do while nobody waits for it: CRIU can be killed at its gate.
+    pub async fn broken(&self) -> ContainerError {
+        loop {
+            if let Some(error) = self.failed() {
+                return error;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Why its `create` has failed, if it has said so.
+    pub fn failed(&self) -> Option<ContainerError> {
+        let failed = self.record.read_json(record::FAILED).ok().flatten()?;
+        Some(ContainerError::Runtime {
+            container: self.name.clone(),
+            failed,
+        })
+    }
+
     /// Opens the gate: images and files are complete.
     pub fn open_gate(&self) -> Result<(), ContainerError> {
         Ok(self.record.mark(record::GO)?)
@@ -210,11 +233,10 @@ impl TargetContainer {
     ) -> Result<(), ContainerError> {
         let found = appear(&self.record, &[record::FAILED, name], words, deadline).await?;
         if found == record::FAILED {
-            let failed = self.read(record::FAILED)?;
-            return Err(ContainerError::Runtime {
+            return Err(self.failed().unwrap_or_else(|| ContainerError::Vanished {
                 container: self.name.clone(),
-                failed,
-            });
+                file: record::FAILED,
+            }));
         }
         Ok(())
     }
@@ -238,8 +260,6 @@ fn work_dir(image_dir: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn container(root: &Path) -> TargetContainer {
@@ -271,6 +291,23 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.reason(), "RestoreFailed");
         assert!(error.to_string().contains("criu/files.c:1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_create_that_fails_behind_our_back_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let container = container(dir.path());
+        assert!(container.failed().is_none());
+        let failed = Failed {
+            reason: "RestoreFailed".to_owned(),
+            message: "CRIU was killed".to_owned(),
+        };
+        let say = async {
+            sleep(LOOK_EVERY * 3).await;
+            container.record.write_json(record::FAILED, &failed).unwrap();
+        };
+        let (error, ()) = tokio::join!(container.broken(), say);
+        assert_eq!(error.reason(), "RestoreFailed");
     }
 
     #[tokio::test]

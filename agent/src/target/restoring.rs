@@ -115,9 +115,16 @@ impl Restoring<'_> {
                 .append(TargetEntry::Holding)
                 .at(TargetStep::Prepare)?;
         }
-        wait(news, TargetStep::Receive, |news| news.files.contains(name)).await?;
-        self.apply(trees, Pass::Delta).await?;
-        wait(news, TargetStep::Receive, |news| news.images.contains(name)).await?;
+        let received = tokio::select! {
+            received = self.receive(name, trees, news) => received,
+            error = container.broken() => Err(of(TargetStep::Receive, &error)),
+        };
+        if let Err(failure) = received {
+            // Whatever fails because the container is gone is not the cause.
+            return Err(container
+                .failed()
+                .map_or(failure, |error| of(TargetStep::Receive, &error)));
+        }
         if self.sysv_owner != Some(name) {
             // The image of each container holds the SysV objects of the whole pod, and only one restore can make them.
             blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
@@ -143,6 +150,19 @@ impl Restoring<'_> {
             .await
             .at(step)?;
         Ok(freezer)
+    }
+
+    /// What comes in the freeze.
+    async fn receive(
+        &self,
+        name: &str,
+        trees: Vec<Tree>,
+        news: &mut watch::Receiver<Arrivals>,
+    ) -> Result<(), Failure> {
+        let step = TargetStep::Receive;
+        wait(news, step, |news| news.files.contains(name)).await?;
+        self.apply(trees, Pass::Delta).await?;
+        wait(news, step, |news| news.images.contains(name)).await
     }
 
     /// Before the freeze: to start a process takes tens of milliseconds.

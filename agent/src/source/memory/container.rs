@@ -8,7 +8,7 @@ use godwit_memory::{
     page_set::PageSet,
     pages::{ReadError, Reader},
     range::PageRange,
-    track::{Method, Round, TrackError, Tracker},
+    track::{Method, ProcessRound, Round, TrackError, Tracker, pid_inside},
     wire::{Chooser, EncodeError, Encoder, thread_cpu_time},
 };
 use thiserror::Error;
@@ -277,18 +277,11 @@ impl ContainerMemory {
     }
 }
 
-/// A process's number in its own PID namespace (last of `NSpid` in `/proc/PID/status`); `None` if it has ended.
+/// A process's number in its own PID namespace; `None` if it has ended.
 fn process_id_inside(pid: i32) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_ascii_whitespace().last()?.parse().ok()
+    pid_inside(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 fn pages_of(round: &Round) -> u64 {
-    round
-        .processes
-        .iter()
-        .flat_map(|process| &process.ranges)
-        .map(|dirty| dirty.range.pages)
-        .sum()
+    round.processes.iter().map(ProcessRound::pages).sum()
 }

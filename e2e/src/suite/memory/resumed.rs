@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::LogParams;
+use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use super::writer::Writer;
@@ -21,7 +21,7 @@ pub(super) const BEHAVIOUR: Behaviour = Behaviour::new(
 
 const MEMORY: u64 = 256 << 20;
 /// How long it may take until half of it is there.
-const HALF: Duration = Duration::from_secs(60);
+const HALF: Duration = Duration::from_mins(1);
 /// Longer than a connection lives without an answer (5 s until TCP gives up, 10 s until the agents do), shorter than an agent dials again (20 s).
 const CUT: Duration = Duration::from_secs(14);
 
@@ -54,7 +54,7 @@ async fn run(lab: &Lab) -> Result<()> {
         "{sent} bytes were sent: it was begun again"
     );
     ensure!(dialled_again(lab).await?, "no connection broke");
-    // The address is not carried for long: nobody is connected.
+    lab.delete_pod(&writer.pod.name_any()).await?;
     before.no_more(lab).await
 }
 
