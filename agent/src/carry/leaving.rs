@@ -89,8 +89,28 @@ impl CarryKeeper {
         Ok(())
     }
 
-    /// Sends the addresses after the pod, and lets its old network namespace forward what still arrives there. Gives the
-    /// moves of which their homes are still to be told.
+    /// The old network namespace will pass on what still arrives there. For a pod that will never run there again; nothing may reach the namespace until
+    /// [`Self::hand_over`], so it takes no time from anybody meanwhile.
+    pub async fn forward(&self, hand_over: &HandOver) {
+        let Some(Entry {
+            netns, pod_address, ..
+        }) = hand_over.entries.first()
+        else {
+            return;
+        };
+        let started = match netns::open(&self.host, netns) {
+            Ok(pod) => carry::start_forwarding(&pod, *pod_address).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = started {
+            tracing::warn!(
+                error = chain(&error),
+                "packets that were held are lost; their senders will repeat them"
+            );
+        }
+    }
+
+    /// Sends the addresses after the pod, whose old network namespace forwards by now. Gives the moves of which their homes are still to be told.
     pub async fn hand_over(
         &self,
         hand_over: HandOver,
@@ -100,16 +120,12 @@ impl CarryKeeper {
             .entries
             .into_iter()
             .partition(|entry| carried.contains(&entry.address().to_string()));
+        let nowhere_to_go = taken.is_empty();
         let to_tell = taken
             .iter()
             .filter(|entry| entry.home != self.me && entry.home != entry.holder)
             .map(|entry| (entry.home.clone(), entry.address(), entry.holder.clone()))
             .collect();
-        let forwarding = self.forward(
-            taken
-                .first()
-                .map(|entry| (entry.netns.clone(), entry.pod_address)),
-        );
         let flips = join_all(taken.into_iter().map(|entry| async {
             let address = entry.address();
             if let Err(error) = self.flip(entry).await {
@@ -117,22 +133,30 @@ impl CarryKeeper {
             }
         }));
         // All at once: the held packets wait for them.
-        tokio::join!(forwarding, flips);
+        flips.await;
+        if nowhere_to_go {
+            self.unforward(&not_taken).await;
+        }
         self.cancel(not_taken).await;
         to_tell
     }
 
-    /// The old network namespace passes on what still arrives there.
-    async fn forward(&self, place: Option<(PathBuf, Ipv4Addr)>) {
-        let Some((netns, pod_address)) = place else { return };
-        let started = match netns::open(&self.host, &netns) {
-            Ok(pod) => carry::start_forwarding(&pod, pod_address).await,
+    /// The target takes no address: what the old network namespace forwarded would come back to it for ever.
+    async fn unforward(&self, entries: &[Entry]) {
+        let Some(Entry {
+            netns, pod_address, ..
+        }) = entries.first()
+        else {
+            return;
+        };
+        let stopped = match netns::open(&self.host, netns) {
+            Ok(pod) => carry::stop_forwarding(&pod, *pod_address).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = started {
+        if let Err(error) = stopped {
             tracing::warn!(
                 error = chain(&error),
-                "packets that were held are lost; their senders will repeat them"
+                "packets for the old pod may go in circles until it is removed"
             );
         }
     }

@@ -114,10 +114,24 @@ impl<'a> Settling<'a> {
         }
         self.status.say(|report| report.state = SourceState::Committed);
         after_commit(SourceStep::AwaitRunning).await;
-        let carried = self.running(updates).await;
-        let running = Instant::now();
+        let hand_over = match self.hand_over.take() {
+            Some(hand_over) => Some(hand_over),
+            None => self.survey_again().await,
+        };
+        let node = self.node.clone();
+        let forwarding = async {
+            if let Some(hand_over) = &hand_over {
+                node.carry.forward(hand_over).await;
+            }
+        };
+        let target = async {
+            let carried = self.running(updates).await;
+            (carried, Instant::now())
+        };
+        // The packets are held until both have happened.
+        let ((carried, running), ()) = tokio::join!(target, forwarding);
         after_commit(SourceStep::Carry).await;
-        self.carry(&carried).await;
+        self.carry(hand_over, &carried).await;
         self.haste = None;
         self.doom().await;
         let in_freeze = self.link.as_ref().map_or(0, |(sender, _)| sender.object_bytes());
@@ -209,11 +223,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn carry(&mut self, carried: &[String]) {
-        let hand_over = match self.hand_over.take() {
-            Some(hand_over) => Some(hand_over),
-            None => self.survey_again().await,
-        };
+    async fn carry(&mut self, hand_over: Option<HandOver>, carried: &[String]) {
         if let Some(hand_over) = hand_over {
             for (home, address, holder) in self.node.carry.hand_over(hand_over, carried).await {
                 carry::tell_home(self.node.clone(), home, address, holder);

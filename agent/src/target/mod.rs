@@ -18,6 +18,8 @@
 //! | `page_server` | the process that gives a restored container its memory |
 //! | `letting_go` | after the commit |
 //! | `filling` | until the pod has all its memory |
+//! | `giving_up` | the end of an attempt that never runs |
+//! | `reopening` | what an earlier life of the agent had begun |
 //! | `ending` | ending what was restored and must never run |
 
 mod attempt;
@@ -25,6 +27,7 @@ mod container;
 mod doors;
 mod ending;
 mod filling;
+mod giving_up;
 pub(crate) mod inbox;
 mod lane;
 pub(crate) mod lanes;
@@ -33,6 +36,7 @@ pub(crate) mod link;
 pub(crate) mod page_server;
 pub(crate) mod pages;
 pub mod parking;
+mod reopening;
 mod restoring;
 mod status;
 pub(crate) mod stores;

@@ -2,7 +2,6 @@
 
 use std::{fs, io, sync::Arc, time::Duration};
 
-use godwit_container::cgroup::Freezer;
 use godwit_crds::{PodMigration, TargetState};
 use godwit_transfer::{Abort, Manifest, Message};
 use tokio::{
@@ -15,7 +14,6 @@ use super::{
     attempt::Attempt,
     container::TargetContainer,
     doors::Doors,
-    ending,
     inbox::Inbox,
     link::{Link, turn_away},
     restoring::Held,
@@ -26,10 +24,9 @@ use crate::{
     called_off::wish,
     failure::{AtStep, Failure, chain},
     fault::Side,
-    haste::Haste,
     journal::{Journal, TargetEntry, TargetResume, resume_target},
     kube_side::TargetReporter,
-    metrics::{Metrics, ResultLabel, RoleLabel},
+    metrics::Metrics,
     node::{Node, instant_of},
     peer::{Receiver, Sender},
     progress::Progress,
@@ -55,10 +52,10 @@ pub struct TargetTask {
 
 /// Who decides, and what it was told of.
 pub(super) struct Parties {
-    uid: String,
+    pub(super) uid: String,
     pub(super) pod_uid: String,
-    source_node: String,
-    source_address: String,
+    pub(super) source_node: String,
+    pub(super) source_address: String,
 }
 
 impl TargetTask {
@@ -287,111 +284,9 @@ impl TargetTask {
         }
     }
 
-    /// Nothing of this attempt runs, ever. The records stay until the pod is gone: without them kubelet would start its containers cold.
-    async fn abort(
-        &mut self,
-        parties: &Parties,
-        mut journal: Journal<TargetEntry>,
-        containers: &[TargetContainer],
-        status: &mut TargetStatus,
-        failure: &Failure,
-    ) -> Result<(), Failure> {
-        tracing::warn!(%failure, "giving up");
-        self.doors.close();
-        ending::end(&self.node, containers, &failure.to_string()).await;
-        self.node.carry.abandon(&parties.pod_uid).await;
-        let entry = TargetEntry::Aborted {
-            reason: failure.reason.clone(),
-            message: failure.message.clone(),
-        };
-        if let Err(error) = journal.append(entry) {
-            tracing::warn!(
-                error = chain(&error),
-                "the end could not be journaled; a restart would do it again"
-            );
-        }
-        self.remove_images(parties);
-        self.metrics.ended(RoleLabel::Target, ResultLabel::Failed);
-        status.aborted(failure);
-        self.bury(parties, journal, containers).await
-    }
-
-    /// The last of an attempt that never ran.
-    async fn bury(
-        &mut self,
-        parties: &Parties,
-        journal: Journal<TargetEntry>,
-        containers: &[TargetContainer],
-    ) -> Result<(), Failure> {
-        self.until_over().await;
-        for container in containers {
-            if let Err(error) = container.remove_marks(&self.node.layout) {
-                tracing::warn!(
-                    container = container.name,
-                    error = chain(&error),
-                    "marks of the runtime stay"
-                );
-            }
-        }
-        self.forget(parties, journal)
-    }
-
     pub(super) async fn until_over(&mut self) {
         // An error means that the object is gone.
         let _ = self.updates.wait_for(|migration| is_final(migration)).await;
-    }
-
-    /// What an earlier life of the agent had begun.
-    fn reopen(&self, uid: &str, journal: &Journal<TargetEntry>) -> Option<(Parties, Vec<TargetContainer>)> {
-        let mut parties = None;
-        let mut names = Vec::new();
-        for entry in journal.entries() {
-            match entry {
-                TargetEntry::Begun {
-                    target_pod_uid,
-                    source_node,
-                    source_address,
-                    ..
-                } => {
-                    parties = Some(Parties {
-                        uid: uid.to_owned(),
-                        pod_uid: target_pod_uid.clone(),
-                        source_node: source_node.clone(),
-                        source_address: source_address.clone(),
-                    });
-                }
-                TargetEntry::Records { containers } => names.clone_from(containers),
-                _ => {}
-            }
-        }
-        let parties = parties?;
-        let reopened = names.iter().filter_map(|name| {
-            let opened = TargetContainer::reopen(&self.node.layout, uid, &parties.pod_uid, name);
-            opened
-                .inspect_err(|error| tracing::warn!(error = chain(error), "a record is lost"))
-                .ok()
-                .flatten()
-        });
-        let containers = reopened.collect();
-        Some((parties, containers))
-    }
-
-    /// What is held, by the runtime's word.
-    fn held(&self, containers: &[TargetContainer]) -> Held {
-        let restored = containers
-            .iter()
-            .filter_map(|container| container.restored_before().ok().flatten());
-        let freezers = restored.filter_map(|restored| {
-            let freezer = Freezer::of_pid(&self.node.host, restored.pid);
-            freezer
-                .inspect_err(|error| tracing::warn!(error = chain(error), "a container is gone"))
-                .ok()
-        });
-        Held {
-            freezers: freezers.collect(),
-            voice: None,
-            haste: Haste::begin(),
-        }
     }
 
     pub(super) fn remove_images(&self, parties: &Parties) {
