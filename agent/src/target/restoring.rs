@@ -1,12 +1,15 @@
 //! The containers, one after the other, as kubelet starts them. What can be done for a container before its images are complete is done before.
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc};
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
 use godwit_network::mute::{Voice, mute};
 use godwit_runtime::record::unix_ms;
 use godwit_transfer::{ContainerName, Message, Pass, Restored};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::{
     attempt::texts,
@@ -27,6 +30,9 @@ use crate::{
     progress::Progress,
     step::TargetStep,
 };
+
+/// How long a restore may take to say why it has failed.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What the containers of one migration need to be restored.
 pub(super) struct Restoring<'a> {
@@ -135,7 +141,14 @@ impl Restoring<'_> {
         let server = PageServer::of(name, &container.image_dir);
         let restored = tokio::select! {
             restored = container.restored(self.deadline) => restored.map_err(|error| of(step, &error))?,
-            error = server.failure(), if container.lazy => return Err(Failure::from_error(step, error.reason(), &error)),
+            error = server.failure(), if container.lazy => {
+                // A restore that fails ends its connection to the page server first; its own words say more.
+                let words = timeout(LAST_WORDS, container.broken()).await;
+                return Err(match words {
+                    Ok(cause) => of(step, &cause),
+                    Err(_) => Failure::from_error(step, error.reason(), &error),
+                });
+            }
         };
         if container.lazy {
             server.serves().await.at(step)?;
