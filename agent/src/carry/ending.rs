@@ -94,7 +94,7 @@ async fn end(node: &Arc<Node>, entry: &Entry, why: End) {
             }
         }
     }
-    if let Err(error) = node.carry.end(address).await {
+    if let Err(error) = node.carry.end(entry).await {
         tracing::warn!(%address, error = chain(&error), "carrying could not be ended; it is tried again");
         return;
     }

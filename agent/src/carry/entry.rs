@@ -40,6 +40,9 @@ pub enum CarryError {
         /// The address.
         address: Ipv4Addr,
     },
+    /// Not now.
+    #[error("a pod is coming to this node that brings {0}; it is carried on")]
+    Arrives(Ipv4Addr),
 }
 
 impl CarryError {
@@ -50,6 +53,7 @@ impl CarryError {
             Self::Record { .. } => "CarryRecordUnusable",
             Self::NoPodAddress => "NoPodAddress",
             Self::NotTheirs { .. } => "NotTheirs",
+            Self::Arrives(_) => "Arrives",
         }
     }
 }

@@ -21,6 +21,7 @@ use super::{
     arrival::Arrival,
     entry::{CarryError, Entry, NodeAt},
     files,
+    turns::Turns,
 };
 use crate::{failure::chain, netns};
 
@@ -56,6 +57,7 @@ pub struct CarryKeeper {
     directory: PathBuf,
     entries: Mutex<BTreeMap<Ipv4Addr, Entry>>,
     arrivals: Mutex<BTreeMap<String, Arrival>>,
+    turns: Turns,
 }
 
 impl CarryKeeper {
@@ -108,6 +110,7 @@ impl CarryKeeper {
             directory,
             entries: Mutex::new(entries),
             arrivals: Mutex::new(arrivals),
+            turns: Turns::default(),
         })
     }
 
@@ -142,7 +145,13 @@ impl CarryKeeper {
     pub async fn prepare(&self, newcomer: Newcomer<'_>) -> Result<(), CarryError> {
         let (pod_uid, netns) = (newcomer.pod_uid.to_owned(), newcomer.netns.clone());
         let mut entries = Vec::new();
+        // Until the arrival is known, for which ends wait.
+        let turns = self
+            .turns
+            .of_all(newcomer.addresses.iter().map(|carried| carried.address))
+            .await;
         if let Err(error) = self.prepare_each(newcomer, &mut entries).await {
+            drop(turns);
             self.cancel(entries).await;
             return Err(error);
         }
@@ -190,7 +199,7 @@ impl CarryKeeper {
 
     /// The pod runs: its addresses are routed to it. Gives those for which that worked. May be repeated after a restart.
     pub async fn activate(&self, pod_uid: &str) -> Vec<String> {
-        let arrival = self.arrivals().remove(pod_uid);
+        let arrival = self.arrivals().get(pod_uid).cloned();
         let Some(arrival) = arrival else {
             return self.addresses_of(pod_uid);
         };
@@ -209,7 +218,8 @@ impl CarryKeeper {
                 }
             }
         }
-        // Last: until then a restarted agent does all of it again.
+        // Last: until then a restarted agent does all of it again, and nothing that is prepared for it ends.
+        self.arrivals().remove(pod_uid);
         self.forget_arrival(pod_uid);
         carried
     }
@@ -252,6 +262,7 @@ impl CarryKeeper {
 
     /// The pod of an address whose home is here has moved on, says the node that had it.
     pub async fn moved_on(&self, by: &str, address: Ipv4Addr, holder: NodeAt) -> Result<(), CarryError> {
+        let _turn = self.turns.of(address).await;
         let entry = self.entries().get(&address).cloned();
         let Some(entry) = entry.filter(|entry| entry.holder.name == by || entry.holder == holder) else {
             return Err(CarryError::NotTheirs {
@@ -268,10 +279,28 @@ impl CarryKeeper {
         .await
     }
 
-    /// Ends this node's part, whatever it is.
-    pub async fn end(&self, address: Ipv4Addr) -> Result<(), CarryError> {
-        let entry = self.entries().get(&address).cloned();
-        let Some(entry) = entry else { return Ok(()) };
+    /// Ends the part that was looked at, unless there is another one by now, or a pod is coming that brings the address.
+    pub(super) async fn end(&self, looked_at: &Entry) -> Result<(), CarryError> {
+        let address = looked_at.address();
+        let _turn = self.turns.of(address).await;
+        let same = self.entries().get(&address) == Some(looked_at);
+        if same && !self.arrives(address) {
+            return self.end_now(looked_at).await;
+        }
+        tracing::info!(%address, "carrying goes on: the pod that has the address is another one by now");
+        Ok(())
+    }
+
+    /// Whether a pod is coming to this node that brings the address.
+    fn arrives(&self, address: Ipv4Addr) -> bool {
+        let arrivals = self.arrivals();
+        let mut entries = arrivals.values().flat_map(|arrival| &arrival.entries);
+        entries.any(|entry| entry.address() == address)
+    }
+
+    /// To be called by whoever has the address's turn.
+    async fn end_now(&self, entry: &Entry) -> Result<(), CarryError> {
+        let address = entry.address();
         if entry.holder == self.me
             && let Ok(pod) = netns::open(&self.host, &entry.netns)
         {
@@ -292,12 +321,14 @@ impl CarryKeeper {
 
     /// Ends this node's part because another node, which must have a part in it too, says so.
     pub async fn end_for(&self, by: &str, address: Ipv4Addr) -> Result<(), CarryError> {
-        let theirs = self
-            .entries()
-            .get(&address)
-            .is_none_or(|entry| entry.home.name == by || entry.holder.name == by);
-        if theirs {
-            self.end(address).await
+        let _turn = self.turns.of(address).await;
+        if self.arrives(address) {
+            return Err(CarryError::Arrives(address));
+        }
+        let entry = self.entries().get(&address).cloned();
+        let Some(entry) = entry else { return Ok(()) };
+        if entry.home.name == by || entry.holder.name == by {
+            self.end_now(&entry).await
         } else {
             Err(CarryError::NotTheirs {
                 node: by.to_owned(),
@@ -321,6 +352,7 @@ impl CarryKeeper {
 
     /// Writes it down, then does at once what was prepared; the rest follows beside other work.
     pub(super) async fn flip(&self, entry: Entry) -> Result<(), CarryError> {
+        let _turn = self.turns.of(entry.address()).await;
         let began = Instant::now();
         entry.save(&self.directory)?;
         let (address, record, network) = (entry.address(), entry.record.clone(), self.network.clone());
@@ -336,7 +368,7 @@ impl CarryKeeper {
         Ok(())
     }
 
-    /// Writes it down, then does it.
+    /// Writes it down, then does it. To be called by whoever has the address's turn.
     async fn put(&self, entry: Entry) -> Result<(), CarryError> {
         entry.save(&self.directory)?;
         let record = entry.record.clone();
@@ -363,27 +395,4 @@ pub(super) fn is_gone(error: &Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_is_gone_if_nothing_or_no_namespace_is_there() {
-        let directory = tempfile::tempdir().unwrap();
-        let left = directory.path().join("netns");
-        assert!(is_gone(&Netns::open(&left).unwrap_err()));
-        std::fs::write(&left, "").unwrap();
-        let entered = Netns::open(&left).unwrap().visit(|| Ok(()));
-        assert!(is_gone(&entered.unwrap_err()));
-    }
-
-    #[test]
-    fn a_namespace_out_of_reach_is_not_gone() {
-        let failed = |errno: Errno| Error::Netns {
-            netns: "pod".to_owned(),
-            source: errno.into(),
-        };
-        assert!(!is_gone(&failed(Errno::EMFILE)));
-        assert!(!is_gone(&failed(Errno::EPERM)));
-        assert!(!is_gone(&Error::Missing("interface eth0".to_owned())));
-    }
-}
+mod tests;

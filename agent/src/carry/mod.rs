@@ -8,6 +8,7 @@
 //! | `keeper` | all addresses of the node, and pods that come |
 //! | `leaving` | sending addresses after a pod that leaves |
 //! | `ending` | when carrying ends, and who is told |
+//! | `turns` | one thing at a time for each address |
 //! | `calls` | what nodes tell each other |
 
 mod arrival;
@@ -17,6 +18,7 @@ mod entry;
 mod files;
 mod keeper;
 mod leaving;
+mod turns;
 
 pub use calls::{answer_ended, answer_move, tell_home};
 pub use ending::keep_watch;
