@@ -196,6 +196,8 @@ impl Attempt {
         let step = TargetStep::Prepare;
         self.progress.enter(step).await?;
         sender.send(Message::Prepared(Empty {})).await.at(step)?;
+        // What the source has decides: whatever becomes of this process, it must not be lost in a queue here.
+        sender.flush().await.at(step)?;
         Ok(held)
     }
 }
