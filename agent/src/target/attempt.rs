@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     carry::{Carried, NodeAt},
-    failure::{AtStep, Failure},
+    failure::{AtStep, Failure, chain},
     journal::{Journal, TargetEntry},
     node::Node,
     peer::{Receiver, Sender},
@@ -196,8 +196,14 @@ impl Attempt {
         let step = TargetStep::Prepare;
         self.progress.enter(step).await?;
         sender.send(Message::Prepared(Empty {})).await.at(step)?;
-        // What the source has decides: whatever becomes of this process, it must not be lost in a queue here.
-        sender.flush().await.at(step)?;
+        // Whatever becomes of this process, that word must not be lost in a queue here. Should the connection break now, the source may have
+        // heard it all the same and commit: nothing is given up, the source is asked for the verdict.
+        if let Err(error) = sender.flush().await {
+            tracing::info!(
+                error = chain(&error),
+                "whether the source has heard it is not known"
+            );
+        }
         Ok(held)
     }
 }
