@@ -79,7 +79,7 @@ impl Reader {
                         limit: self.link.timing.silence,
                     });
                 }
-                Err(_) => self.say(&Message::Ping(Nonce { nonce: 0 })),
+                Err(_) => self.ping(),
             }
         }
     }
@@ -103,6 +103,17 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Beside the reading, which must go on while the queue is full.
+    fn ping(&self) {
+        let (sender, node) = (self.sender.clone(), self.link.node.clone());
+        tokio::spawn(async move {
+            let Some(sender) = sender.upgrade() else { return };
+            if let Err(error) = sender.send_soon(&Message::Ping(Nonce { nonce: 0 })).await {
+                tracing::trace!(node, %error, "no ping now");
+            }
+        });
     }
 
     /// Pings and answers are not sent where the session has no place for them (before Welcome, after the end).

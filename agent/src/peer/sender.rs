@@ -168,7 +168,16 @@ impl Shared {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a ping or its answer, if there is room: else what fills the queue shows that we are alive.
+    /// Sends a ping as soon as there is room. Whoever sends all the time hears nothing but the answers to its pings: they must not be left out.
+    pub(super) async fn send_soon(&self, message: &Message) -> Result<(), SessionError> {
+        if let Ok(place) = self.orders.reserve().await {
+            let frame = self.outbound().send(message)?;
+            place.send(Order::Frame(frame));
+        }
+        Ok(())
+    }
+
+    /// Sends the answer to a ping, if there is room: else what fills the queue shows that we are alive.
     pub(super) fn send_now(&self, message: &Message) -> Result<(), SessionError> {
         if let Ok(place) = self.orders.try_reserve() {
             let frame = self.outbound().send(message)?;

@@ -141,6 +141,38 @@ async fn silent_sides_keep_each_other_alive() {
     drop(target);
 }
 
+/// Its queue is full all the time, and nothing comes from the other side but the answers to its pings.
+#[tokio::test]
+async fn who_sends_all_the_time_hears_the_other_side() {
+    let short = timing();
+    let ((source, _from_target), (_target, mut from_source), _listener) = frozen(short).await;
+    let until = tokio::time::Instant::now() + short.silence * 3;
+    // Several, so that there is always one that waits for room.
+    let sending = (1..=6).map(|number| {
+        let source = &source;
+        async move {
+            let name = format!("pages-{number}.img");
+            let id = source.begin_object(image(&name)).await.unwrap();
+            while tokio::time::Instant::now() < until {
+                let chunk = Bytes::from(vec![7; 64 << 10]);
+                source.send_chunk(id, chunk).await.expect("the link is up");
+            }
+            source.end_object(id).await.unwrap();
+        }
+    });
+    let receiving = async {
+        let mut left = 6;
+        while left > 0 {
+            match from_source.recv().await.expect("the link is up") {
+                Event::Chunk { .. } => tokio::time::sleep(Duration::from_millis(2)).await,
+                Event::ObjectEnd { .. } => left -= 1,
+                _ => {}
+            }
+        }
+    };
+    tokio::join!(futures::future::join_all(sending), receiving);
+}
+
 /// A link between the two that can be cut (end the task) or go dead (cancel the token).
 async fn relay(to: SocketAddr) -> (SocketAddr, JoinHandle<()>, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
