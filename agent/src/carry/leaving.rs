@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use godwit_network::{Netns, carry};
+use godwit_network::{Error, Netns, carry};
 
 use super::{
     entry::{CarryError, Entry, NodeAt},
@@ -92,14 +92,9 @@ impl CarryKeeper {
     /// The old network namespace will pass on what still arrives there. For a pod that will never run there again; nothing may reach the namespace until
     /// [`Self::hand_over`], so it takes no time from anybody meanwhile.
     pub async fn forward(&self, hand_over: &HandOver) {
-        let Some(Entry {
-            netns, pod_address, ..
-        }) = hand_over.entries.first()
-        else {
-            return;
-        };
-        let started = match netns::open(&self.host, netns) {
-            Ok(pod) => carry::start_forwarding(&pod, *pod_address).await,
+        let started = match self.left_behind(&hand_over.entries) {
+            Ok(Some((pod, address))) => carry::start_forwarding(&pod, address).await,
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = started {
@@ -143,14 +138,9 @@ impl CarryKeeper {
 
     /// The target takes no address: what the old network namespace forwarded would come back to it for ever.
     async fn unforward(&self, entries: &[Entry]) {
-        let Some(Entry {
-            netns, pod_address, ..
-        }) = entries.first()
-        else {
-            return;
-        };
-        let stopped = match netns::open(&self.host, netns) {
-            Ok(pod) => carry::stop_forwarding(&pod, *pod_address).await,
+        let stopped = match self.left_behind(entries) {
+            Ok(Some((pod, address))) => carry::stop_forwarding(&pod, address).await,
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = stopped {
@@ -159,6 +149,12 @@ impl CarryKeeper {
                 "packets for the old pod may go in circles until it is removed"
             );
         }
+    }
+
+    /// The network namespace and the own address of the pod that leaves with these; `None` if it has none.
+    fn left_behind(&self, entries: &[Entry]) -> Result<Option<(Netns, Ipv4Addr)>, Error> {
+        let open = |entry: &Entry| Ok((netns::open(&self.host, &entry.netns)?, entry.pod_address));
+        entries.first().map(open).transpose()
     }
 
     /// The pod will not leave this node after all.

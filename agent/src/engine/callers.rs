@@ -11,7 +11,10 @@ use crate::{
     carry,
     failure::chain,
     node::Node,
-    peer::{Caller, PeerError, PeerListener},
+    peer::{
+        Caller, PeerError, PeerListener,
+        refusal::{MIGRATION_OVER, WRONG_NODE},
+    },
     target::Link,
     verdicts::{Answer, Verdicts},
 };
@@ -67,7 +70,7 @@ async fn migrate(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
     };
     let Ok(place) = ways.links.try_reserve() else {
         return caller
-            .refuse("MigrationOver", "the migration takes no connection any more")
+            .refuse(MIGRATION_OVER, "the migration takes no connection any more")
             .await;
     };
     let resumes = caller.hello().resumes;
@@ -102,7 +105,7 @@ async fn refuse(caller: Caller, stranger: Stranger) -> Result<(), PeerError> {
             "MigrationUnknown",
             "this node has not been told of the migration (yet)",
         ),
-        Stranger::WrongNode => ("WrongNode", "the migration is not one of the caller's node"),
+        Stranger::WrongNode => (WRONG_NODE, "the migration is not one of the caller's node"),
     };
     caller.refuse(reason, message).await
 }

@@ -9,6 +9,7 @@ mod error;
 mod listen;
 mod reading;
 mod receiver;
+pub mod refusal;
 mod sender;
 mod socket;
 #[cfg(test)]

@@ -170,19 +170,24 @@ impl Shared {
 
     /// Sends a ping as soon as there is room. Whoever sends all the time hears nothing but the answers to its pings: they must not be left out.
     pub(super) async fn send_soon(&self, message: &Message) -> Result<(), SessionError> {
-        if let Ok(place) = self.orders.reserve().await {
-            let frame = self.outbound().send(message)?;
-            place.send(Order::Frame(frame));
+        match self.orders.reserve().await {
+            Ok(place) => self.put(place, message),
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Sends the answer to a ping, if there is room: else what fills the queue shows that we are alive.
     pub(super) fn send_now(&self, message: &Message) -> Result<(), SessionError> {
-        if let Ok(place) = self.orders.try_reserve() {
-            let frame = self.outbound().send(message)?;
-            place.send(Order::Frame(frame));
+        match self.orders.try_reserve() {
+            Ok(place) => self.put(place, message),
+            Err(_) => Ok(()),
         }
+    }
+
+    fn put(&self, place: mpsc::Permit<'_, Order>, message: &Message) -> Result<(), SessionError> {
+        // Until the frame is in the queue: it is queued in the order in which the session made it.
+        let mut outbound = self.outbound();
+        place.send(Order::Frame(outbound.send(message)?));
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Pause between two attempts to reach the target's agent.
-const DIAL_AGAIN: Duration = Duration::from_millis(300);
+pub(super) const DIAL_AGAIN: Duration = Duration::from_millis(300);
 
 impl Attempt {
     /// Connects and agrees on what is to be moved. Fails if the target's agent cannot be reached before the deadline, or refuses.

@@ -8,8 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use godwit_container::cgroup::Freezer;
-use godwit_memory::range::PAGE;
+use godwit_container::{cgroup::Freezer, host::Host};
 use godwit_runtime::{
     record::{RecordDir, RecordError},
     veil::{self, FLAGS, VeilError},
@@ -17,7 +16,7 @@ use godwit_runtime::{
 use thiserror::Error;
 use tokio::task;
 
-use super::facts::SourcePod;
+use super::{facts::SourcePod, memory::resident_of};
 use crate::{failure::Failure, step::SourceStep};
 
 /// Bytes of memory from which on it is worth it: with less the kernel is done in a millisecond or two.
@@ -70,6 +69,7 @@ pub(super) struct Noted(Vec<OfProcess>);
 struct OfProcess {
     container: String,
     gate: PathBuf,
+    smaps: PathBuf,
     pid: i32,
     essence: String,
 }
@@ -77,7 +77,8 @@ struct OfProcess {
 impl Noted {
     /// Notes the flags of the pod's large processes for CRIU. To be called right before the freeze. A process of which they cannot be read has gone, or is
     /// dumped as slowly as ever.
-    pub(super) async fn of(pod: &SourcePod) -> Self {
+    pub(super) async fn of(host: &Host, pod: &SourcePod) -> Self {
+        let host = host.clone();
         let containers: Vec<_> = pod
             .containers
             .iter()
@@ -86,7 +87,7 @@ impl Noted {
         let noting = task::spawn_blocking(move || {
             let noted = containers
                 .into_iter()
-                .flat_map(|(name, gate, freezer)| of_container(&name, &gate, &freezer));
+                .flat_map(|(name, gate, freezer)| of_container(&host, &name, &gate, &freezer));
             noted.collect()
         });
         Self(noting.await.unwrap_or_default())
@@ -104,7 +105,7 @@ impl Noted {
     }
 }
 
-fn of_container(name: &str, gate: &Path, freezer: &Freezer) -> Vec<OfProcess> {
+fn of_container(host: &Host, name: &str, gate: &Path, freezer: &Freezer) -> Vec<OfProcess> {
     let Ok(directory) = RecordDir::open_handed(gate) else {
         return Vec::new();
     };
@@ -112,13 +113,15 @@ fn of_container(name: &str, gate: &Path, freezer: &Freezer) -> Vec<OfProcess> {
         .processes()
         .unwrap_or_default()
         .into_iter()
-        .filter(|pid| is_large(*pid));
+        .filter(|pid| resident_of(host, *pid) >= LARGE);
     let noted = large.filter_map(|pid| {
-        let essence = veil::essence(&fs::read_to_string(smaps(pid)).ok()?);
+        let smaps = host.process(pid).join("smaps");
+        let essence = veil::essence(&fs::read_to_string(&smaps).ok()?);
         directory.write(&file(pid), essence.as_bytes()).ok()?;
         Some(OfProcess {
             container: name.to_owned(),
             gate: gate.to_path_buf(),
+            smaps,
             pid,
             essence,
         })
@@ -132,12 +135,11 @@ impl OfProcess {
         if !RecordDir::open_handed(&self.gate)?.has(&file(self.pid))? {
             return Ok(());
         }
-        let path = smaps(self.pid);
-        let truth = fs::read_to_string(&path).map_err(|source| FlagsError::Read {
-            path: path.clone(),
+        let truth = fs::read_to_string(&self.smaps).map_err(|source| FlagsError::Read {
+            path: self.smaps.clone(),
             source,
         })?;
-        match veil::difference(&self.essence, &truth, &path)? {
+        match veil::difference(&self.essence, &truth, &self.smaps)? {
             None => Ok(()),
             Some(difference) => Err(FlagsError::Changed {
                 container: self.container,
@@ -146,20 +148,6 @@ impl OfProcess {
             }),
         }
     }
-}
-
-/// The second number of `/proc/PID/statm` is of pages in memory.
-fn is_large(pid: i32) -> bool {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages: Option<u64> = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok());
-    pages.is_some_and(|pages| pages.saturating_mul(PAGE) >= LARGE)
-}
-
-fn smaps(pid: i32) -> PathBuf {
-    format!("/proc/{pid}/smaps").into()
 }
 
 fn file(pid: i32) -> String {
@@ -194,11 +182,13 @@ mod tests {
         }
 
         fn noted(&self, gate: &Path) -> OfProcess {
+            let smaps = Host::own().process(self.pid()).join("smaps");
             OfProcess {
                 container: "app".to_owned(),
                 gate: gate.to_path_buf(),
+                essence: veil::essence(&fs::read_to_string(&smaps).unwrap()),
+                smaps,
                 pid: self.pid(),
-                essence: veil::essence(&fs::read_to_string(smaps(self.pid())).unwrap()),
             }
         }
     }
@@ -250,6 +240,7 @@ mod tests {
     #[test]
     fn only_large_processes_are_worth_it() {
         let sleeper = Sleeper::start();
+        let is_large = |pid| resident_of(&Host::own(), pid) >= LARGE;
         assert!(!is_large(sleeper.pid()));
         assert!(!is_large(i32::MAX));
         let memory = vec![1_u8; usize::try_from(LARGE).unwrap()];

@@ -110,7 +110,7 @@ impl Attempt {
             memory.unthrottle();
         }
         let noted = match &self.memory {
-            Some(_) => Noted::of(pod).await,
+            Some(_) => Noted::of(&self.node.host, pod).await,
             None => Noted::default(),
         };
         self.haste = Some(Haste::begin());

@@ -13,21 +13,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::memory::Dial;
+use super::{connect::DIAL_AGAIN, memory::Dial};
 use crate::{
     failure::{Failure, chain},
-    peer::{self, PeerError, Receiver, Sender},
+    peer::{self, PeerError, Receiver, Sender, refusal::MIGRATION_OVER},
     step::SourceStep,
     talk::peers_failure,
 };
 
 /// How long the target's agent is tried to be reached again.
 const RESUME_WITHIN: Duration = Duration::from_secs(20);
-/// Pause between two tries.
-const DIAL_AGAIN: Duration = Duration::from_millis(300);
-
-/// What a target says that has given up.
-const OVER: &str = "MigrationOver";
 
 /// A connection that is kept.
 pub(super) struct Keeping<'a> {
@@ -50,7 +45,7 @@ enum Vain {
 
 impl From<PeerError> for Vain {
     fn from(error: PeerError) -> Self {
-        let over = matches!(&error, PeerError::Refused { reason, .. } if reason == OVER);
+        let over = matches!(&error, PeerError::Refused { reason, .. } if reason == MIGRATION_OVER);
         if error.is_transient() && !over {
             Self::Again(error)
         } else {

@@ -167,10 +167,14 @@ impl TargetContainer {
     /// Why its `create` has failed, if it has said so.
     pub fn failed(&self) -> Option<ContainerError> {
         let failed = self.record.read_json(record::FAILED).ok().flatten()?;
-        Some(ContainerError::Runtime {
+        Some(self.by_runtime(failed))
+    }
+
+    fn by_runtime(&self, failed: Failed) -> ContainerError {
+        ContainerError::Runtime {
             container: self.name.clone(),
             failed,
-        })
+        }
     }
 
     /// Opens the gate: images and files are complete.
@@ -233,10 +237,7 @@ impl TargetContainer {
     ) -> Result<(), ContainerError> {
         let found = appear(&self.record, &[record::FAILED, name], words, deadline).await?;
         if found == record::FAILED {
-            return Err(self.failed().unwrap_or_else(|| ContainerError::Vanished {
-                container: self.name.clone(),
-                file: record::FAILED,
-            }));
+            return Err(self.by_runtime(self.read(record::FAILED)?));
         }
         Ok(())
     }

@@ -13,15 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pages::PagesError,
-    stores::{Stores, keep},
+    stores::{Stores, WAITING_BATCHES, keep},
 };
 use crate::{
     failure::chain,
     peer::{Caller, PeerError, Receiver, Sender},
 };
-
-/// Batches that may wait for the store: what bounds the memory of a lane.
-const WAITING_BATCHES: usize = 8;
 
 /// What the connection hands to the thread that keeps pages.
 enum Arrived {

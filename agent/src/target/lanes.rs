@@ -13,7 +13,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{lane, pages::PagesError, stores::Stores};
-use crate::{failure::chain, peer::Caller};
+use crate::{
+    failure::chain,
+    peer::{Caller, refusal::LANE_OUT_OF_BOUNDS},
+};
 
 /// The lanes of one migration.
 pub(crate) struct Lanes {
@@ -92,7 +95,7 @@ impl Lanes {
         let Some(slot) = self.slots.get_mut(number) else {
             return Some((
                 caller,
-                "LaneOutOfBounds",
+                LANE_OUT_OF_BOUNDS,
                 "a migration has no lane of that number",
             ));
         };

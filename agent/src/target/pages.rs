@@ -18,10 +18,7 @@ use tokio::{
     task::{self, JoinHandle},
 };
 
-use super::stores::{Stores, keep};
-
-/// Batches that may wait for the store: what bounds the memory of a copy.
-const WAITING_BATCHES: usize = 8;
+use super::stores::{Stores, WAITING_BATCHES, keep};
 
 /// Why pages cannot be kept, or are not all there.
 #[derive(Debug, Error)]

@@ -14,6 +14,9 @@ use godwit_memory::{
 
 use super::{page_server::store_dir, pages::PagesError};
 
+/// Batches that may wait for a store: what bounds the memory of whoever brings them.
+pub(super) const WAITING_BATCHES: usize = 8;
+
 /// One store for each container, made when its first pages come: whoever receives pages of it puts them there.
 #[derive(Debug)]
 pub(crate) struct Stores {

@@ -24,14 +24,17 @@ const OF_TRACKING: [&str; 4] = ["sd", "um", "uw", "ui"];
 /// The lines of `smaps` that matter.
 pub fn essence(smaps: &str) -> String {
     let mut lines = String::new();
-    for line in smaps
-        .lines()
-        .filter(|line| is_mapping(line) || line.starts_with(VM_FLAGS))
-    {
+    for line in essential(smaps) {
         lines.push_str(line);
         lines.push('\n');
     }
     lines
+}
+
+fn essential(smaps: &str) -> impl Iterator<Item = &str> {
+    smaps
+        .lines()
+        .filter(|line| is_mapping(line) || line.starts_with(VM_FLAGS))
 }
 
 /// Counts are `Name: …`.
@@ -120,9 +123,7 @@ impl Mapping<'_> {
 
 fn mappings(smaps: &str) -> Option<Vec<Mapping<'_>>> {
     let mut found: Vec<Mapping<'_>> = Vec::new();
-    let mut lines = smaps
-        .lines()
-        .filter(|line| is_mapping(line) || line.starts_with(VM_FLAGS));
+    let mut lines = essential(smaps);
     while let Some(line) = lines.next() {
         let (range, rest) = line.split_once(' ')?;
         let (start, end) = range.split_once('-')?;

@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use authority::Authority;
 
 /// Deadlines that keep failing tests short.
-fn timing() -> Timing {
+pub(crate) fn timing() -> Timing {
     Timing {
         handshake: Duration::from_secs(3),
         stall: Duration::from_millis(500),

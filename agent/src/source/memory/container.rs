@@ -9,7 +9,7 @@ use godwit_memory::{
     pages::{ReadError, Reader},
     range::PageRange,
     track::{Method, ProcessRound, Round, TrackError, Tracker, pid_inside},
-    wire::{Chooser, EncodeError, Encoder, thread_cpu_time},
+    wire::{Chooser, EncodeError, Encoder},
 };
 use thiserror::Error;
 
@@ -267,10 +267,7 @@ impl ContainerMemory {
     }
 
     fn hand_over(&mut self, out: &Batches) -> Result<(), MemoryError> {
-        if let Some((bytes, took)) = out.link() {
-            self.chooser.sent(bytes, took);
-        }
-        match self.chooser.take(&mut self.encoder, thread_cpu_time) {
+        match out.clock.batch(&mut self.chooser, &mut self.encoder) {
             Some(batch) => out.send(Bytes::from(batch.bytes)).map_err(MemoryError::GivenUp),
             None => Ok(()),
         }

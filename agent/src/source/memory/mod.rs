@@ -26,4 +26,5 @@ pub use container::MemoryError;
 pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
 pub(super) use lanes::Dial;
 pub(super) use last::{LastRound, Tracked};
+pub(super) use size::resident_of;
 pub(super) use wish::MemoryWish;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use godwit_memory::rounds::Pace;
+use godwit_memory::{
+    rounds::Pace,
+    wire::{Batch, Chooser, Encoder, thread_cpu_time},
+};
 use godwit_transfer::{ObjectKind, ObjectSpec};
 use tokio::{
     sync::mpsc,
@@ -26,12 +29,12 @@ use crate::{
 };
 
 /// Batches that may wait for the wire: what bounds the memory of a copy.
-const WAITING_BATCHES: usize = 8;
+pub(super) const WAITING_BATCHES: usize = 8;
 
 /// Where a thread puts its batches.
 pub(super) struct Batches {
     queue: mpsc::Sender<Bytes>,
-    clock: Arc<LinkClock>,
+    pub(super) clock: Arc<LinkClock>,
 }
 
 impl Batches {
@@ -40,11 +43,6 @@ impl Batches {
         self.queue
             .blocking_send(batch)
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-
-    /// Bytes that the link has taken since this was asked for the last time, and how long that took.
-    pub(super) fn link(&self) -> Option<(usize, Duration)> {
-        self.clock.take()
     }
 }
 
@@ -60,9 +58,13 @@ impl LinkClock {
         *noted = Some((bytes + length, before + took));
     }
 
-    /// What has been noted since this was asked for the last time.
-    pub(super) fn take(&self) -> Option<(usize, Duration)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The encoder's batch, if there is anything in it, compressed as what was noted since the last one suggests.
+    pub(super) fn batch(&self, chooser: &mut Chooser, encoder: &mut Encoder) -> Option<Batch> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((bytes, took)) = noted {
+            chooser.sent(bytes, took);
+        }
+        chooser.take(encoder, thread_cpu_time)
     }
 }
 

@@ -203,10 +203,9 @@ impl CpuLimit {
 /// The file that limits the CPU time of one of these processes, in one of these groups.
 fn limit_file(groups: &[PathBuf], pids: &[i32]) -> Option<PathBuf> {
     let holds_any = |dir: &&PathBuf| members(dir).iter().any(|pid| pids.contains(pid));
-    let files = groups.iter().filter(holds_any).flat_map(|dir| {
-        ["cpu.cfs_quota_us", "cpu.max"]
-            .map(|name| dir.join(name))
-            .into_iter()
-    });
-    files.into_iter().find(|file| file.exists())
+    let mut files = groups
+        .iter()
+        .filter(holds_any)
+        .flat_map(|dir| ["cpu.cfs_quota_us", "cpu.max"].map(|name| dir.join(name)));
+    files.find(|file| file.exists())
 }

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use crate::{
     identity::Identity,
-    peer::{self, PeerError, Receiver, Sender, Timing},
+    peer::{
+        self, PeerError, Receiver, Sender, Timing,
+        refusal::{LANE_OUT_OF_BOUNDS, WRONG_NODE},
+    },
 };
 
 /// How long a lane may go without anything being kept by the target, before the copy is given up.
@@ -15,7 +18,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// Pause before the first try after a break, which doubles with each one that is of no use, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 /// Refusals that will not change.
-const FINAL: [&str; 3] = ["LaneOutOfBounds", "WrongNode", "VersionMismatch"];
+const FINAL: [&str; 3] = [LANE_OUT_OF_BOUNDS, WRONG_NODE, "VersionMismatch"];
 
 /// Where lanes lead, and who calls.
 #[derive(Clone)]

@@ -23,13 +23,10 @@ use crate::{
     peer::{PeerError, Receiver, Sender},
     source::memory::{
         container::MemoryError,
-        pump::{Caps, LinkClock, Sent},
+        pump::{Caps, LinkClock, Sent, WAITING_BATCHES},
     },
     step::SourceStep,
 };
-
-/// Batches that may wait for the connection: what bounds the memory of a lane.
-const WAITING_BATCHES: usize = 8;
 
 /// What all lanes share in a round.
 pub(super) struct Work<'a> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use godwit_memory::{
     pages::Reader,
     range::{PAGE, PageRange},
-    wire::{Chooser, Encoder, thread_cpu_time},
+    wire::{Chooser, Encoder},
 };
 use tokio::sync::mpsc;
 
@@ -163,10 +163,7 @@ impl Reading {
     }
 
     fn hand_over(&mut self, container: usize, way: &Way) -> Result<(), MemoryError> {
-        if let Some((bytes, took)) = way.clock.take() {
-            self.chooser.sent(bytes, took);
-        }
-        match self.chooser.take(&mut self.encoders[container], thread_cpu_time) {
+        match way.clock.batch(&mut self.chooser, &mut self.encoders[container]) {
             Some(batch) => way.put(Out::Batch {
                 bytes: Bytes::from(batch.bytes),
                 pages: batch.counts.pages(),

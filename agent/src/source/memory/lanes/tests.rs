@@ -16,12 +16,10 @@ use self::{
 };
 use super::{super::pump::Sent, *};
 use crate::{
-    peer::{
-        Timing,
-        tests::{
-            authority::Authority,
-            proxy::{Fate, Proxy},
-        },
+    peer::tests::{
+        authority::Authority,
+        proxy::{Fate, Proxy},
+        timing,
     },
     target::pages::PagesError,
 };
@@ -29,17 +27,6 @@ use crate::{
 const MIB: u64 = 1 << 20;
 /// For lanes that are of no use.
 const SHORT: Duration = Duration::from_millis(700);
-
-/// Deadlines that keep failing tests short.
-fn timing() -> Timing {
-    Timing {
-        handshake: Duration::from_secs(3),
-        stall: Duration::from_millis(500),
-        ping_after: Duration::from_millis(200),
-        silence: Duration::from_millis(1500),
-        ..Timing::default()
-    }
-}
 
 fn dial(authority: &Authority, address: std::net::SocketAddr) -> Dial {
     let identity = Arc::new(authority.identity("n1"));
