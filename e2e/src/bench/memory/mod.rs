@@ -53,6 +53,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Which pages are written makes no difference to the ways that stop the program before they copy: they are measured for the first pattern
+    /// alone. Nor does it make any how fast, where the program is stopped for all of the way.
+    fn is_worth(&self, way: Way, cell: Cell) -> bool {
+        let first = self.patterns.first() == Some(&cell.pattern);
+        match way {
+            Way::PreCopy => true,
+            Way::StopAndCopy | Way::Floor => first,
+            Way::Podman => first && cell.rate == 0,
+        }
+    }
+
+    fn ways_of(&self, cell: Cell) -> Vec<Way> {
+        let ways = self.ways.iter().copied();
+        ways.filter(|way| self.is_worth(*way, cell)).collect()
+    }
+
     /// All cells of the matrix. A pattern makes no difference where nothing is written.
     pub fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
@@ -102,10 +118,11 @@ pub fn run(settings: &Settings) -> Result<Report> {
     };
     for cell in settings.cells() {
         eprintln!("{cell}");
+        let ways = settings.ways_of(cell);
         if let (Some(cluster), Some(api)) = (&cluster, &api) {
             let modes: Vec<Way> = [Way::PreCopy, Way::StopAndCopy]
                 .into_iter()
-                .filter(|way| settings.ways.contains(way))
+                .filter(|way| ways.contains(way))
                 .collect();
             let place = godwit::Place {
                 cluster,
@@ -117,14 +134,13 @@ pub fn run(settings: &Settings) -> Result<Report> {
                 note(&mut report, cell, &modes, ended);
                 moved::clear(&runtime, api)?;
             }
-            if settings.ways.contains(&Way::Floor) {
+            if ways.contains(&Way::Floor) {
                 let ended = floor::measure(place, cell, settings.runs, &mut report);
                 note(&mut report, cell, &[Way::Floor], ended);
                 moved::clear(&runtime, api)?;
             }
         }
-        // It stops the program for all of its way: how fast the program writes makes no difference.
-        if settings.ways.contains(&Way::Podman) && cell.rate == 0 {
+        if ways.contains(&Way::Podman) {
             let ended = podman::measure(cell, settings.runs, &mut report);
             note(&mut report, cell, &[Way::Podman], ended);
         }
