@@ -11,6 +11,7 @@ pub mod fault;
 pub mod files;
 pub mod haste;
 pub mod health;
+mod host_paths;
 pub mod identity;
 pub mod install;
 pub mod journal;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use godwit_transfer::{ContainerEntry, Hello, Manifest, Message, PodAddress, Role};
+use godwit_transfer::{ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
 use tokio::time::{Instant, sleep};
 
 use super::{attempt::Attempt, facts::SourcePod, sysv};
 use crate::{
     carry::{Carried, NodeAt},
     failure::{AtStep, Failure},
+    host_paths,
     peer::{self, Sender},
     step::SourceStep,
     talk,
@@ -41,7 +42,8 @@ impl Attempt {
                 Err(error) => return Err(error).at(step),
             }
         };
-        let manifest = self.manifest(pod)?;
+        let host_paths = host_paths::describe(&self.node.host, &self.node.name, &pod.host_paths);
+        let manifest = self.manifest(pod, host_paths.await.at(step)?)?;
         self.manifest = Some(manifest.clone());
         sender.send(Message::Manifest(manifest)).await.at(step)?;
         talk::expect(&mut receiver, step, |message| {
@@ -53,7 +55,7 @@ impl Attempt {
     }
 
     /// What is to be moved.
-    fn manifest(&self, pod: &SourcePod) -> Result<Manifest, Failure> {
+    fn manifest(&self, pod: &SourcePod, host_paths: Vec<HostPath>) -> Result<Manifest, Failure> {
         let step = SourceStep::Connect;
         let sysv_owner = sysv::owner(&pod.containers).at(step)?;
         let entries = pod.containers.iter().map(|container| ContainerEntry {
@@ -70,6 +72,7 @@ impl Attempt {
             hostname: pod.hostname.clone(),
             addresses: pod.addresses.iter().map(address_entry).collect(),
             containers: entries.collect(),
+            host_paths,
         })
     }
 

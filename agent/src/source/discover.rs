@@ -19,6 +19,7 @@ use super::{
 use crate::{
     carry::Carried,
     failure::{AtStep, Failure},
+    host_paths,
     step::SourceStep,
 };
 
@@ -39,6 +40,7 @@ impl Attempt {
             return Err(Failure::new(step, "PodReplaced", message));
         }
         let spec = pod.spec.unwrap_or_default();
+        let host_paths = host_paths::of_pod(&spec);
         let found = discover(&self.node.cri, &self.node.host, &self.plan.source_pod_uid)
             .await
             .at(step)?;
@@ -89,6 +91,7 @@ impl Attempt {
             own_address,
             addresses,
             containers,
+            host_paths,
         })
     }
 

@@ -19,6 +19,8 @@ pub struct SourcePod {
     pub addresses: Vec<Carried>,
     /// Containers in the order of the pod's spec, which is the order of their start.
     pub containers: Vec<SourceContainer>,
+    /// Files of the node that the pod mounts, as their paths there.
+    pub host_paths: Vec<PathBuf>,
 }
 
 /// One container of it.

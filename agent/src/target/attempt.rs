@@ -19,6 +19,7 @@ use super::{
 use crate::{
     carry::{Carried, NodeAt},
     failure::{AtStep, Failure, chain},
+    host_paths,
     journal::{Journal, TargetEntry},
     node::Node,
     peer::{Receiver, Sender},
@@ -127,6 +128,9 @@ impl Attempt {
             );
             return refuse("WrongRuntimeHandler", message);
         }
+        host_paths::compare(&self.node.host, &self.node.name, &manifest.host_paths)
+            .await
+            .at(TargetStep::Accept)?;
         for container in &manifest.containers {
             let here = self
                 .node

@@ -25,9 +25,9 @@ pub use limits::{
     MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_UNSTORED,
 };
 pub use message::{
-    Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, Manifest, Message,
-    Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running, Stored,
-    Verdict, VerdictAnswer, Welcome,
+    Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, HostPath, Manifest,
+    Message, Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running,
+    Stored, Verdict, VerdictAnswer, Welcome,
 };
 pub use object::{ObjectError, ObjectId, ObjectKind, ObjectSpec, Pass};
 pub use outgoing::SendError;

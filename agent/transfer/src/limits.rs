@@ -13,6 +13,10 @@ pub const MAX_OBJECT_NAME: usize = 128;
 pub const MAX_CONTAINERS: usize = 64;
 /// Most addresses in one message.
 pub const MAX_ADDRESSES: usize = 16;
+/// Most paths of the node in a manifest.
+pub const MAX_HOST_PATHS: usize = 32;
+/// Longest of them, in bytes; together they fit into a control frame.
+pub const MAX_HOST_PATH: usize = 1024;
 /// Longest free text (what an error says), in bytes. Longer text is cut by the constructors of the messages.
 pub const MAX_MESSAGE_TEXT: usize = 8 << 10;
 /// Most lanes of one migration.

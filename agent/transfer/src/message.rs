@@ -12,7 +12,7 @@ mod outcome;
 use prost::Oneof;
 
 pub use carry::{CarryEnded, CarryMove};
-pub use manifest::{ContainerEntry, Manifest, PodAddress};
+pub use manifest::{ContainerEntry, HostPath, Manifest, PodAddress};
 pub use object::{ObjectEnd, ObjectStart};
 pub use opening::{Abort, Hello, Nonce, Refuse, Role, Welcome};
 pub use outcome::{Committed, RestoreFailed, Restored, Running, Verdict, VerdictAnswer};

@@ -1,12 +1,15 @@
 //! Bounds of what a message says, checked on both sides: a message that we may not send is our own mistake.
 
 use std::net::IpAddr;
+use std::path::{Component, Path};
 
 use prost::Message as _;
 use thiserror::Error;
 
-use crate::limits::{MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_MESSAGE_TEXT};
-use crate::message::{Envelope, Manifest, Message, PodAddress, Role, VerdictAnswer};
+use crate::limits::{
+    MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_HOST_PATH, MAX_HOST_PATHS, MAX_MESSAGE_TEXT,
+};
+use crate::message::{Envelope, HostPath, Manifest, Message, PodAddress, Role, VerdictAnswer};
 use crate::object::{ObjectError, ObjectSpec};
 use crate::text::{is_label, is_reason, is_subdomain, is_uid};
 
@@ -197,7 +200,19 @@ fn check_manifest(
             "containers.image",
         )?;
     }
-    Ok(())
+    let host_paths = &manifest.host_paths;
+    field(
+        host_paths.len() <= MAX_HOST_PATHS && host_paths.iter().all(is_host_path),
+        "host_paths",
+    )
+}
+
+fn is_host_path(path: &HostPath) -> bool {
+    let parts = Path::new(&path.path).components();
+    let is_plain = parts
+        .clone()
+        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    path.path.starts_with('/') && path.path.len() <= MAX_HOST_PATH && is_plain && path.digest.len() == 32
 }
 
 fn is_address(address: &str) -> bool {

@@ -4,7 +4,6 @@ pub(crate) mod authority;
 mod hostile;
 pub(crate) mod proxy;
 mod sessions;
-mod throughput;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +75,7 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         target_pod_uid: "t".into(),
         hostname: "h".into(),
         addresses: vec![],
+        host_paths: vec![],
         containers: vec![entry],
     };
     source.send(Message::Manifest(manifest)).await.unwrap();

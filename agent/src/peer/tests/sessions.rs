@@ -136,8 +136,9 @@ async fn silent_sides_keep_each_other_alive() {
     );
     source.send(Message::Ping(Nonce { nonce: 9 })).await.unwrap();
     drop(source);
-    drop(from_target);
     assert_eq!(from_source.recv().await.unwrap_err().reason(), "PeerClosed");
+    // Not before: an answer that finds nobody to read it would make a lost connection of it.
+    drop(from_target);
     drop(target);
 }
 
@@ -207,6 +208,7 @@ async fn a_link_that_is_cut_inside_an_object() {
         target_pod_uid: "t".into(),
         hostname: "h".into(),
         addresses: vec![],
+        host_paths: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),
@@ -284,6 +286,7 @@ async fn a_peer_that_takes_nothing() {
         target_pod_uid: "t".into(),
         hostname: "h".into(),
         addresses: vec![],
+        host_paths: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),

@@ -43,6 +43,7 @@ fn manifest() -> Manifest {
         target_pod_uid: "t".to_owned(),
         hostname: "h".to_owned(),
         addresses: vec![],
+        host_paths: vec![],
         containers: vec![ContainerEntry {
             name: "app".to_owned(),
             image_id: "i".to_owned(),

@@ -37,6 +37,23 @@ pub struct PodAddress {
     pub home_address: String,
 }
 
+/// Something of the node itself that the pod mounts, and that has to be the same on the target's node.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct HostPath {
+    /// Where it is, absolute, in the node's view.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    /// BLAKE3 of all that is there (`agent/src/host_paths/fingerprint.rs`): 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub digest: bytes::Bytes,
+    /// Files, directories and links.
+    #[prost(uint64, tag = "3")]
+    pub entries: u64,
+    /// Bytes in its files.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+}
+
 /// What moves.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Manifest {
@@ -55,4 +72,7 @@ pub struct Manifest {
     /// Its containers, in the order of the pod's spec.
     #[prost(message, repeated, tag = "5")]
     pub containers: Vec<ContainerEntry>,
+    /// What has to be on the target's node already.
+    #[prost(message, repeated, tag = "7")]
+    pub host_paths: Vec<HostPath>,
 }

@@ -26,6 +26,7 @@ fn manifest() -> Message {
         target_pod_uid: "t".into(),
         hostname: "h".into(),
         addresses: vec![],
+        host_paths: vec![],
         containers: vec![container],
     })
 }

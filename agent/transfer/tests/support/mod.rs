@@ -32,6 +32,7 @@ pub fn manifest(names: &[&str]) -> Message {
         target_pod_uid: "b-2".to_owned(),
         hostname: "redis-0".to_owned(),
         addresses: ["10.0.0.7", "fd00::7"].map(address).to_vec(),
+        host_paths: vec![],
         containers: names.iter().map(entry).collect(),
     })
 }
