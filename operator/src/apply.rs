@@ -3,12 +3,12 @@
 use godwit_crds::{COMPLETED_ANNOTATION, MIGRATION_FINALIZER, PodMigration};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use thiserror::Error;
 
-use crate::FIELD_MANAGER;
+use crate::admission::{self, Mode};
 use crate::decide::{Action, Decision, target_refused};
 use crate::facts::Observed;
 
@@ -56,7 +56,10 @@ pub async fn apply(
             Action::AddFinalizer => add_finalizer(client, &observed.migration).await?,
             Action::RemoveFinalizer => {}
             Action::CreateTarget(pod) => {
-                if let Some(message) = create(&pods, pod).await? {
+                let refusal = admission::create(&pods, pod, Mode::Create).await;
+                if let Some(message) =
+                    refusal.map_err(|error| ApplyError::Call("create the target pod", error))?
+                {
                     return Ok(Applied {
                         decision: target_refused(observed, &message, now),
                     });
@@ -129,22 +132,6 @@ async fn set_finalizers(
         )
         .await;
     tolerate(done.map(drop), &[404]).map_err(|error| ApplyError::Call("set the finalizers", error))
-}
-
-/// Creates the pod. Gives the API server's words if it refuses the pod for good.
-async fn create(pods: &Api<Pod>, pod: &Pod) -> Result<Option<String>, ApplyError> {
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    match pods.create(&params, pod).await {
-        Ok(_) => Ok(None),
-        // Forbidden: admission and quotas. Invalid: something that this version of the API server does not take.
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422 | 400) => Ok(Some(status.message)),
-        // Made by an earlier reconcile, or in the way: the next look at it tells.
-        Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => Ok(None),
-        Err(error) => Err(ApplyError::Call("create the target pod", error)),
-    }
 }
 
 async fn delete(pods: &Api<Pod>, name: &str, uid: &str, grace: u32) -> Result<(), ApplyError> {

@@ -25,6 +25,8 @@ pub struct Observed {
     /// The migration that made the source pod, if it came by one whose object is still there. Filled during preflight
     /// only.
     pub maker: Option<PodMigration>,
+    /// What the API server says against the target pod, asked in a dry run. Filled during preflight only.
+    pub target_refusal: Option<String>,
 }
 
 impl Observed {

@@ -7,7 +7,9 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use thiserror::Error;
 
+use crate::admission::{self, Mode};
 use crate::facts::Observed;
+use crate::target_pod;
 
 /// Why facts are missing.
 #[derive(Debug, Error)]
@@ -48,6 +50,7 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         nodes: Vec::new(),
         others: Vec::new(),
         maker: None,
+        target_refusal: None,
     };
     match phase {
         // Nothing else is asked of these.
@@ -58,6 +61,8 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
             observed.nodes = candidates(client, &observed).await?;
             if let Some(source) = &observed.source {
                 observed.maker = maker(&migrations, source).await?;
+                let target = target_pod::build(source, &observed.migration);
+                observed.target_refusal = refusal(client, namespace, &target).await?;
             }
         }
         MigrationPhase::Preparing
@@ -91,6 +96,13 @@ async fn pod(client: &Client, namespace: &str, name: &str) -> Result<Option<Pod>
         .get_opt(name)
         .await
         .map_err(|error| ObserveError::Read("a pod", error))
+}
+
+/// Asked anew at each look, for quotas and policies change; nothing is made.
+async fn refusal(client: &Client, namespace: &str, target: &Pod) -> Result<Option<String>, ObserveError> {
+    admission::create(&Api::namespaced(client.clone(), namespace), target, Mode::Ask)
+        .await
+        .map_err(|error| ObserveError::Read("whether the target pod would be admitted", error))
 }
 
 async fn others(

@@ -329,6 +329,30 @@ fn a_pod_whose_memory_is_not_complete_does_not_move_on() {
 }
 
 #[test]
+fn what_the_api_server_says_against_the_target_pod_is_told_before_anything_is_made() {
+    let says = |words: &str| Observed {
+        target_refusal: Some(words.to_owned()),
+        ..observed()
+    };
+    let message = |words: &str| {
+        let observed = says(words);
+        assert_refused(&observed, "TargetRefused");
+        let checks = preflight::run(&observed);
+        let check = checks.iter().find(|check| check.name == "TargetAdmitted");
+        check.unwrap().message.clone()
+    };
+    let quota = message(
+        "pods \"p\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1",
+    );
+    assert!(quota.contains("raise the quota"), "{quota}");
+    let policy = message("pods \"p\" is forbidden: violates PodSecurity");
+    assert!(
+        policy.contains("PodSecurity") && !policy.contains("quota"),
+        "{policy}"
+    );
+}
+
+#[test]
 fn a_spec_that_was_stored_before_its_schema_is_refused_by_name() {
     for (field, value, reason) in [
         ("freezeBudget", "0s", "FreezeBudgetInvalid"),

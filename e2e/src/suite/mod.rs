@@ -8,6 +8,7 @@ mod runner;
 
 pub mod endings;
 pub mod failures;
+pub mod identity;
 pub mod memory;
 pub mod moves;
 pub mod refusals;
@@ -22,6 +23,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
     [
         moves::ALL,
         memory::ALL,
+        identity::ALL,
         refusals::ALL,
         failures::ALL,
         restarts::ALL,

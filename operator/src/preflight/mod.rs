@@ -1,6 +1,7 @@
 //! What the operator checks before anything is touched. Each check has a stable name, and a refusal says what to
 //! change. The agents' own checks (processes, sockets, mounts) follow on the nodes.
 
+mod admission;
 mod memory;
 mod nodes;
 mod pod;
@@ -79,6 +80,7 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     checks.extend(nodes::checks(observed, source));
     checks.push(memory::tracking(observed, source));
     checks.push(memory::filled(observed));
+    checks.push(admission::check(observed));
     // Last: what is wrong with this migration itself is the better answer.
     checks.push(nodes::another_migration(observed));
     checks

@@ -31,6 +31,7 @@ impl World {
             nodes: vec![node("n1", |_| {}), node("n2", |_| {})],
             others: Vec::new(),
             maker: None,
+            target_refusal: None,
         };
         Self {
             observed,

@@ -108,6 +108,7 @@ pub fn observed() -> Observed {
         nodes: vec![node("n1", |_| {}), node("n2", |_| {})],
         others: Vec::new(),
         maker: None,
+        target_refusal: None,
     }
 }
 

@@ -11,6 +11,8 @@ mod time_out;
 
 use super::Behaviour;
 
+pub(super) use refusal::refused;
+
 /// All of them.
 pub const ALL: &[Behaviour] = &[
     pods::NONE,

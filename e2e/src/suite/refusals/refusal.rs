@@ -13,7 +13,7 @@ use crate::suite::Lab;
 const SECONDS: Duration = Duration::from_secs(10);
 
 /// Asks for a migration that must be refused by preflight for `reason`, with a message that holds all of `words`.
-pub(super) async fn refused(lab: &Lab, spec: Value, reason: &str, words: &[&str]) -> Result<()> {
+pub(in crate::suite) async fn refused(lab: &Lab, spec: Value, reason: &str, words: &[&str]) -> Result<()> {
     let began = Instant::now();
     let migration = lab.migrate_with(spec).await?;
     let status = migration.failed(SECONDS).await?;

@@ -1,0 +1,21 @@
+//! Whether the API server would take the target pod: quotas, limit ranges, pod security, webhooks.
+
+use super::Check;
+use crate::facts::Observed;
+use crate::reason;
+
+/// In the words of the quota plugin (apiserver's resourcequota admission, `checkRequest`).
+const QUOTA: &str = "exceeded quota";
+
+/// What the API server said when it was asked in a dry run.
+pub(super) fn check(observed: &Observed) -> Check {
+    let finding = observed.target_refusal.as_deref().map(|words| {
+        let cure = if words.contains(QUOTA) {
+            "; source and target both count for as long as a migration lasts: raise the quota by one such pod"
+        } else {
+            ""
+        };
+        format!("the API server would refuse the target pod: {words}{cure}")
+    });
+    Check::from_finding("TargetAdmitted", reason::TARGET_REFUSED, finding)
+}
