@@ -1,10 +1,11 @@
-//! What the passes cost: prints, asserts no times. Run with `--ignored --nocapture`.
+//! What the passes cost, on an overlay of its own; needs root: `cargo run --release -p godwit-files --example pass_costs`.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that cannot set up its scene has failed"
+    reason = "a measurement that cannot set up its scene has failed"
 )]
 
+#[path = "../tests/overlay/mod.rs"]
 mod overlay;
 
 use std::fs;
@@ -14,9 +15,7 @@ use std::time::Instant;
 use godwit_files::{ApplyState, Marks, SharedMapped, Target, apply, write_base, write_delta};
 use overlay::{Lab, let_slack_pass};
 
-#[test]
-#[ignore = "prints figures"]
-fn figures() {
+fn main() {
     let lab = Lab::new("", |_| {});
     let root = &lab.source.merged;
     for dir in 0..100 {

@@ -18,6 +18,9 @@ impl ProcessPages {
     /// Adds a range. Gives whether any of its pages was there already; `None` if the set would have more chunks of 2 MiB than `most` (then
     /// nothing is added).
     pub fn insert(&mut self, range: PageRange, most: usize) -> Option<bool> {
+        if range.pages == 0 {
+            return Some(false);
+        }
         let first = range.start / PAGE;
         let last = first.checked_add(range.pages)?.checked_sub(1)?;
         let span = last / CHUNK - first / CHUNK + 1;
@@ -51,9 +54,10 @@ impl ProcessPages {
 
     /// Appends the parts of a range that are not in the set, in order; parts that touch are one.
     pub fn missing(&self, range: PageRange, gone: &mut Vec<PageRange>) {
-        let Some(last) = (range.start / PAGE + range.pages).checked_sub(1) else {
+        if range.pages == 0 {
             return;
-        };
+        }
+        let last = range.start / PAGE + range.pages - 1;
         let merged = gone.len();
         for (chunk, word, mask) in masks(range.start / PAGE, last) {
             let bits = self.chunks.get(&chunk).map_or(0, |chunk| chunk[word]);
@@ -165,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(adds in prop::collection::vec((0_u64..3000, 1_u64..700), 0..12), single in prop::collection::vec(0_u64..3000, 0..100), from in 0_u64..3000, length in 1_u64..900) {
+        fn it_is_a_set(adds in prop::collection::vec((0_u64..3000, 0_u64..700), 0..12), single in prop::collection::vec(0_u64..3000, 0..100), from in 0_u64..3000, length in 1_u64..900) {
             let mut set = PageSet::default();
             let mut one = ProcessPages::default();
             let mut model = BTreeSet::new();
@@ -207,6 +211,11 @@ mod tests {
         assert_eq!(set.insert(range(2 * CHUNK, 1), 2), None);
         assert_eq!(set.insert(range(CHUNK, CHUNK), 2), Some(true));
         assert_eq!(set.insert(range(u64::MAX / PAGE, u64::MAX), 2), None);
+        assert_eq!(
+            set.insert(range(CHUNK, 0), 0),
+            Some(false),
+            "nothing at the edge of a chunk"
+        );
         assert_eq!(set.len(), 2 * CHUNK);
     }
 }

@@ -21,6 +21,7 @@ use super::{
     facts::SourceContainer,
     images::send_images,
     memory::{LastRound, Tracked},
+    room,
 };
 use crate::{
     failure::{AtStep, Failure},
@@ -84,10 +85,14 @@ pub(super) async fn dump(
         tokio::select! {
             () = criu_is_done(&gate) => {}
             outcome = call.ended() => {
-                let outcome = outcome?;
-                if !outcome.success() {
-                    return Err(failed(step, container, &outcome));
-                }
+                let ended = outcome.and_then(|outcome| {
+                    if outcome.success() {
+                        Ok(())
+                    } else {
+                        Err(failed(step, container, &outcome))
+                    }
+                });
+                ended.map_err(|failure| room::or_no_room(failure, step, &container.image_dir))?;
             }
         }
         dumped.send_replace(true);

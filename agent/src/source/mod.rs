@@ -12,6 +12,7 @@
 //! | `memory` | memory that travels ahead |
 //! | `flags` | what CRIU is told of mappings, noted before it and confirmed after it |
 //! | `dump` | one container: gate, dump, images |
+//! | `room` | a dump that failed for want of room |
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
 //! | `sysv` | which container brings the pod's SysV objects along |
@@ -32,6 +33,7 @@ mod freeze;
 mod images;
 mod keeping;
 mod memory;
+mod room;
 mod settle;
 mod status;
 mod stream;

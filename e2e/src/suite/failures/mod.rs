@@ -26,5 +26,6 @@ pub const ALL: &[Behaviour] = &[
     restore::KILLED,
     dump::REFUSED_BY_CRIU,
     memory::FULL,
+    memory::FULL_SOURCE,
     link::CUT,
 ];

@@ -2,7 +2,6 @@
 
 mod memory;
 mod refused;
-mod speed;
 mod target;
 
 use std::{sync::Arc, time::Duration};
