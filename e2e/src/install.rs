@@ -54,7 +54,16 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
         "daemonset/godwit-agent",
         "--namespace=godwit",
     ]);
-    command::output(rollout.arg("--timeout=120s")).map(drop)
+    command::output(rollout.arg("--timeout=120s"))?;
+    // And that of the agents that are replaced one after the other may be that of the one before.
+    let mut labels = cluster.kubectl()?;
+    labels.args([
+        "wait",
+        "--for=jsonpath={.metadata.labels.godwit\\.dev/agent-ready}=true",
+        "node",
+        "--all",
+    ]);
+    command::output(labels.arg("--timeout=120s")).map(drop)
 }
 
 /// Helm installs the definitions of a chart once and never brings them up to date: that is for kubectl, by force because

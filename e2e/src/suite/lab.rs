@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use godwit_crds::PodMigration;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
@@ -13,6 +14,8 @@ use crate::{Cluster, images};
 
 /// How long a pod may take to start or to go; images are on every node.
 const POD_PATIENCE: Duration = Duration::from_secs(90);
+/// How long pods may take that end as they should.
+const A_LITTLE: Duration = Duration::from_secs(5);
 /// How often the API server is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -58,6 +61,7 @@ impl Lab {
 
     /// Delete the namespace with all that is in it, and wait until it is gone.
     pub async fn close(&self) -> Result<()> {
+        self.clear().await?;
         let namespaces: Api<Namespace> = Api::all(self.client());
         namespaces
             .delete(&self.namespace, &DeleteParams::default())
@@ -66,6 +70,20 @@ impl Lab {
             Ok(namespaces.get_opt(&self.namespace).await?.is_none().then_some(()))
         })
         .await
+    }
+
+    /// Delete migrations and pods, and wait a little until they are gone: the controller that empties a namespace looks again only after
+    /// seconds when it finds pods that are still ending.
+    async fn clear(&self) -> Result<()> {
+        let (all, now) = (ListParams::default(), DeleteParams::default());
+        self.api::<PodMigration>().delete_collection(&now, &all).await?;
+        let pods = self.pods();
+        pods.delete_collection(&now, &all).await?;
+        let began = Instant::now();
+        while began.elapsed() < A_LITTLE && !pods.list_metadata(&all).await?.items.is_empty() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
     }
 
     /// The cluster.
