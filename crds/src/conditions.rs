@@ -15,6 +15,11 @@ pub enum ConditionType {
     Committed,
     /// The migration is over, for good or ill.
     Succeeded,
+    /// The operator asks the agents to end the migration, because its source is on its way out. Without effect after the
+    /// commit.
+    CalledOff,
+    /// The source's owner has got the target in its place; `False`: it will not.
+    Adopted,
 }
 
 impl ConditionType {
@@ -26,6 +31,8 @@ impl ConditionType {
             Self::TargetPrepared => "TargetPrepared",
             Self::Committed => "Committed",
             Self::Succeeded => "Succeeded",
+            Self::CalledOff => "CalledOff",
+            Self::Adopted => "Adopted",
         }
     }
 }

@@ -21,13 +21,14 @@ pub use definition::{CRD_FILE, DefinitionError, definition_yaml};
 pub use duration::{DurationError, FreezeBudget, MigrationTimeout, format_duration, parse_duration};
 pub use memory::{CopyMode, MAX_ROUNDS, MemoryMode, MemoryRound, SourceMemory, TargetMemory, TrackingMethod};
 pub use names::{
-    AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME, COMPLETED_ANNOTATION, DOMAIN, GROUP,
-    MEMORY_TRACKING_LABEL, MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX,
-    ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME, VERSION,
+    ACCEPTS_NEW_NAME_ANNOTATION, AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME,
+    COMPLETED_ANNOTATION, DOMAIN, GROUP, MEMORY_TRACKING_LABEL, MIGRATION_FINALIZER, MIGRATION_LABEL,
+    MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL,
+    SIGNER_NAME, VERSION, WITHHELD_ANNOTATION,
 };
 pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{
-    CheckResult, FreezeTimings, MigrationPhase, Plan, PodMigrationStatus, Settlement, SourceReport,
-    SourceState, TargetReport, TargetState, Timings, Transition, Verdict,
+    CheckResult, FreezeTimings, MAX_WARNINGS, MigrationPhase, Plan, PodMigrationStatus, Settlement,
+    SourceReport, SourceState, TargetReport, TargetState, Timings, Transition, Verdict,
 };

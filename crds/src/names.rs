@@ -40,3 +40,9 @@ pub const NODE_DNS_SUFFIX: &str = ".node.godwit.dev";
 /// Secret and `ConfigMap` in the release namespace that hold the agents' authority; agents trust key `ca.crt` of the
 /// `ConfigMap`.
 pub const AUTHORITY_NAME: &str = "godwit-ca";
+/// Pod annotation on a target pod that its source's owner does not have yet: as JSON, what was withheld when it was made
+/// (labels by which the owner selects, owner references, finalizers). It goes in the patch that gives all of that back.
+pub const WITHHELD_ANNOTATION: &str = "godwit.dev/withheld";
+/// Pod annotation, value `"true"`, by which a user says that the pod's owner, of a kind that Godwit does not know, takes a
+/// pod of another name in its place.
+pub const ACCEPTS_NEW_NAME_ANNOTATION: &str = "godwit.dev/owner-accepts-new-name";

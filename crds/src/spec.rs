@@ -46,6 +46,7 @@ use crate::{Bandwidth, FreezeBudget, MemoryMode, MigrationTimeout, PodMigrationS
     validation = Rule::new("has(self.freezeBudget) == has(oldSelf.freezeBudget) && (!has(self.freezeBudget) || self.freezeBudget == oldSelf.freezeBudget)").message("freezeBudget is immutable: delete this migration and create another"),
     validation = Rule::new("has(self.bandwidth) == has(oldSelf.bandwidth) && (!has(self.bandwidth) || self.bandwidth == oldSelf.bandwidth)").message("bandwidth is immutable: delete this migration and create another"),
     validation = Rule::new("self.autoConverge == oldSelf.autoConverge").message("autoConverge is immutable: delete this migration and create another").field_path(".autoConverge"),
+    validation = Rule::new("has(self.restartContainers) == has(oldSelf.restartContainers) && (!has(self.restartContainers) || self.restartContainers == oldSelf.restartContainers)").message("restartContainers is immutable: delete this migration and create another"),
     validation = Rule::new("self.cancel || !oldSelf.cancel").message("cancel cannot be taken back: create another migration").field_path(".cancel"),
     validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be above zero").field_path(".timeout"),
     validation = Rule::new("!has(self.freezeBudget) || duration(self.freezeBudget) > duration('0s')").message("freezeBudget must be above zero"),
@@ -80,6 +81,11 @@ pub struct PodMigrationSpec {
     /// undone when the migration is over, however it ends.
     #[serde(default)]
     pub auto_converge: bool,
+    /// Names of containers of the pod that are not moved: they start fresh on the destination, such as a mesh's proxy.
+    /// Main containers and init containers with `restartPolicy: Always`; at least one main container has to move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "restart_containers_schema")]
+    pub restart_containers: Vec<String>,
     /// Limit for the whole migration up to the commit; a Kubernetes duration such as `10m`.
     #[serde(default)]
     pub timeout: MigrationTimeout,
@@ -112,5 +118,16 @@ fn node_selector_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "minProperties": 1,
         "maxProperties": 16,
         "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
+}
+
+/// Bounded for the same reason; names as those of containers (a DNS label).
+fn restart_containers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "items": { "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+        "x-kubernetes-list-type": "set",
     })
 }

@@ -49,7 +49,8 @@ pub struct PodMigrationStatus {
     /// What happened and, after a failure, what to do about it. Writer: operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `Accepted`, `PreflightPassed`, `TargetPrepared`, `Committed`, `Succeeded`. Writer: operator.
+    /// `Accepted`, `PreflightPassed`, `TargetPrepared`, `Committed`, `Succeeded`; of pods with an owner `Adopted`; `CalledOff` where
+    /// the source is on its way out. Writer: operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -201,7 +202,14 @@ pub struct SourceReport {
     /// Parts of the freeze, once over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<FreezeTimings>,
+    /// What did not go as it should and is no reason to fail, for example a log that is not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub warnings: Vec<String>,
 }
+
+/// How many warnings an agent says of one migration at most.
+pub const MAX_WARNINGS: usize = 16;
 
 /// How far the target's agent is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -240,6 +248,10 @@ pub struct TargetReport {
     /// The pod's memory after the commit; left out where nothing is filled in later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<TargetMemory>,
+    /// What did not go as it should and is no reason to fail, for example a log that is not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub warnings: Vec<String>,
 }
 
 /// Durations of the parts of a migration, as Kubernetes duration strings.
