@@ -82,6 +82,8 @@ pub(crate) struct Incoming {
     bytes: u64,
     open: BTreeMap<u32, (Checks, u64)>,
     seen: BTreeSet<ObjectKind>,
+    /// Further ones of a kind and name that may come again.
+    again: usize,
 }
 
 impl Incoming {
@@ -92,6 +94,7 @@ impl Incoming {
             bytes: 0,
             open: BTreeMap::new(),
             seen: BTreeSet::new(),
+            again: 0,
         }
     }
 
@@ -106,14 +109,17 @@ impl Incoming {
         if id.0 != expected {
             return Err(ReceiveError::Numbering { got: id.0, expected });
         }
-        if self.seen.len() >= self.limits.objects {
+        if self.seen.len() + self.again >= self.limits.objects {
             return Err(ReceiveError::TooMany(self.limits.objects));
         }
         if self.open.len() >= self.limits.open_objects {
             return Err(ReceiveError::TooManyOpen(self.limits.open_objects));
         }
         if unique && !self.seen.insert(kind.clone()) {
-            return Err(ReceiveError::Duplicate(id.0));
+            if !kind.comes_in_rounds() {
+                return Err(ReceiveError::Duplicate(id.0));
+            }
+            self.again += 1;
         }
         self.last = id.0;
         self.open.insert(id.0, (Checks::default(), 0));

@@ -22,7 +22,7 @@ pub use frame::{FRAME_VERSION, Frame, FrameKind, HEADER_LEN};
 pub use incoming::ReceiveError;
 pub use limits::{
     CHUNK_LEN, Limits, MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_FRAME_LEN, MAX_LANES,
-    MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_UNSTORED,
+    MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_UNSTORED, MAX_VOLUMES,
 };
 pub use message::{
     Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, HostPath, Manifest,

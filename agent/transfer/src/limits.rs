@@ -11,6 +11,8 @@ pub const CHUNK_LEN: usize = 256 << 10;
 pub const MAX_OBJECT_NAME: usize = 128;
 /// Most containers of one pod.
 pub const MAX_CONTAINERS: usize = 64;
+/// Most volumes of one pod whose content comes along.
+pub const MAX_VOLUMES: usize = 128;
 /// Most addresses in one message.
 pub const MAX_ADDRESSES: usize = 16;
 /// Most paths of the node in a manifest.

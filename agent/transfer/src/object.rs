@@ -50,6 +50,13 @@ pub enum ObjectKind {
         /// Which pass.
         pass: Pass,
     },
+    /// The same for a volume of the pod.
+    Volume {
+        /// Its name in the pod's spec.
+        volume: String,
+        /// Which pass.
+        pass: Pass,
+    },
     /// Pages of a container's memory, each chunk one batch as `godwit-memory` writes it.
     Pages {
         /// The container.
@@ -62,6 +69,13 @@ pub enum ObjectKind {
         /// The container.
         container: String,
     },
+    /// The next whole lines of a container's log, as they are in the file.
+    Log {
+        /// The container.
+        container: String,
+        /// Which pass of the copy, from 1; each goes on where the one before has ended.
+        pass: u32,
+    },
 }
 
 impl ObjectKind {
@@ -70,14 +84,37 @@ impl ObjectKind {
         match self {
             Self::CriuImage { container, .. }
             | Self::Pages { container, .. }
-            | Self::Descriptors { container } => Some(container),
+            | Self::Descriptors { container }
+            | Self::Log { container, .. } => Some(container),
             Self::FileStream { container, .. } => container.as_deref(),
+            Self::Volume { .. } => None,
         }
     }
 
-    /// True for what `ImagesComplete` covers, false for what `FilesComplete` does.
+    /// True for what `ImagesComplete` covers.
     pub(crate) fn is_image(&self) -> bool {
-        !matches!(self, Self::FileStream { .. })
+        !matches!(
+            self,
+            Self::FileStream { .. } | Self::Volume { .. } | Self::Log { .. }
+        )
+    }
+
+    /// True for what comes again: a volume is copied in rounds until the freeze.
+    pub(crate) fn comes_in_rounds(&self) -> bool {
+        matches!(self, Self::Volume { pass: Pass::Base, .. })
+    }
+
+    /// The pass, of files.
+    pub(crate) fn pass(&self) -> Option<Pass> {
+        match self {
+            Self::FileStream { pass, .. } | Self::Volume { pass, .. } => Some(*pass),
+            _ => None,
+        }
+    }
+
+    /// True for a part of a log, which nothing is declared complete for: a pod is whole without it.
+    pub(crate) fn is_log(&self) -> bool {
+        matches!(self, Self::Log { .. })
     }
 }
 
@@ -129,6 +166,18 @@ impl ObjectSpec {
                 round = number.to_string();
                 (5, container.as_str(), round.as_str())
             }
+            ObjectKind::Volume {
+                volume,
+                pass: Pass::Base,
+            } => (6, "", volume.as_str()),
+            ObjectKind::Volume {
+                volume,
+                pass: Pass::Delta,
+            } => (7, "", volume.as_str()),
+            ObjectKind::Log { container, pass } => {
+                round = pass.to_string();
+                (9, container.as_str(), round.as_str())
+            }
         };
         ObjectStart {
             id: id.0,
@@ -157,6 +206,15 @@ impl ObjectSpec {
             };
             Ok(ObjectKind::FileStream { container, pass })
         };
+        let volume = |pass| {
+            if !start.container.is_empty() {
+                return Err(ObjectError::Container);
+            }
+            let volume = is_label(&start.name)
+                .then(|| start.name.clone())
+                .ok_or(ObjectError::Name)?;
+            Ok(ObjectKind::Volume { volume, pass })
+        };
         let kind = match start.kind {
             1 if !is_object_name(&start.name) => return Err(ObjectError::Name),
             1 => ObjectKind::CriuImage {
@@ -170,9 +228,21 @@ impl ObjectSpec {
                 container: named()?,
                 round: round_of(&start.name).ok_or(ObjectError::Name)?,
             },
+            6 => volume(Pass::Base)?,
+            7 => volume(Pass::Delta)?,
+            9 => ObjectKind::Log {
+                container: named()?,
+                pass: round_of(&start.name).ok_or(ObjectError::Name)?,
+            },
             kind => return Err(ObjectError::Kind(kind)),
         };
-        let has_name = matches!(kind, ObjectKind::CriuImage { .. } | ObjectKind::Pages { .. });
+        let has_name = matches!(
+            kind,
+            ObjectKind::CriuImage { .. }
+                | ObjectKind::Pages { .. }
+                | ObjectKind::Volume { .. }
+                | ObjectKind::Log { .. }
+        );
         if !has_name && !start.name.is_empty() {
             return Err(ObjectError::Name);
         }
@@ -190,7 +260,7 @@ impl ObjectSpec {
     }
 }
 
-/// The number of a round, written in just one way.
+/// The number of a round or pass, written in just one way.
 fn round_of(name: &str) -> Option<u32> {
     let round: u32 = name.parse().ok()?;
     (round > 0 && round.to_string() == name).then_some(round)
@@ -234,19 +304,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_keep_their_round() {
-        let spec = ObjectSpec::new(ObjectKind::Pages {
+    fn pages_keep_their_round_and_logs_their_pass() {
+        let pages = ObjectKind::Pages {
             container: "redis".to_owned(),
             round: 17,
-        });
+        };
+        let log = ObjectKind::Log {
+            container: "redis".to_owned(),
+            pass: 17,
+        };
+        for spec in [pages, log].map(ObjectSpec::new) {
+            keeps_its_number(&spec);
+        }
+    }
+
+    fn keeps_its_number(spec: &ObjectSpec) {
         let wire = spec.to_wire(ObjectId(3));
-        assert_eq!(ObjectSpec::from_wire(&wire), Ok((ObjectId(3), spec)));
+        assert_eq!(ObjectSpec::from_wire(&wire), Ok((ObjectId(3), spec.clone())));
         for name in ["", "0", "017", "+17", "4294967296", "x"] {
             let wire = ObjectStart {
                 name: name.to_owned(),
                 ..wire.clone()
             };
             assert_eq!(ObjectSpec::from_wire(&wire), Err(ObjectError::Name), "{name}");
+        }
+    }
+
+    #[test]
+    fn volumes_are_named_and_nothing_else() {
+        for pass in [Pass::Base, Pass::Delta] {
+            let spec = ObjectSpec::new(ObjectKind::Volume {
+                volume: "scratch-1".to_owned(),
+                pass,
+            });
+            let wire = spec.to_wire(ObjectId(3));
+            assert_eq!(ObjectSpec::from_wire(&wire), Ok((ObjectId(3), spec)));
+            for name in ["", ".", "..", "a/b", "../a", "a.b", "A", "-a", &"a".repeat(64)] {
+                let wire = ObjectStart {
+                    name: name.to_owned(),
+                    ..wire.clone()
+                };
+                assert_eq!(ObjectSpec::from_wire(&wire), Err(ObjectError::Name), "{name}");
+            }
+            let wire = ObjectStart {
+                container: "app".to_owned(),
+                ..wire
+            };
+            assert_eq!(ObjectSpec::from_wire(&wire), Err(ObjectError::Container));
         }
     }
 }

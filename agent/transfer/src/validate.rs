@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::limits::{
     MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_HOST_PATH, MAX_HOST_PATHS, MAX_MESSAGE_TEXT,
+    MAX_VOLUMES,
 };
 use crate::message::{Envelope, HostPath, Manifest, Message, PodAddress, Role, VerdictAnswer};
 use crate::object::{ObjectError, ObjectSpec};
@@ -200,6 +201,12 @@ fn check_manifest(
             "containers.image",
         )?;
     }
+    let volumes = &manifest.volumes;
+    let sound = |(index, volume): (usize, &String)| is_label(volume) && !volumes[..index].contains(volume);
+    field(
+        volumes.len() <= MAX_VOLUMES && volumes.iter().enumerate().all(sound),
+        "volumes",
+    )?;
     let host_paths = &manifest.host_paths;
     field(
         host_paths.len() <= MAX_HOST_PATHS && host_paths.iter().all(is_host_path),
@@ -208,10 +215,8 @@ fn check_manifest(
 }
 
 fn is_host_path(path: &HostPath) -> bool {
-    let parts = Path::new(&path.path).components();
-    let is_plain = parts
-        .clone()
-        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let mut parts = Path::new(&path.path).components();
+    let is_plain = parts.all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
     path.path.starts_with('/') && path.path.len() <= MAX_HOST_PATH && is_plain && path.digest.len() == 32
 }
 

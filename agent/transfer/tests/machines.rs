@@ -22,7 +22,7 @@ enum Attempt {
 fn attempts() -> impl Strategy<Value = Vec<(bool, Attempt)>> {
     let attempt = prop_oneof![
         6 => (0..30_usize).prop_map(Attempt::Say),
-        1 => (0..7_usize).prop_map(Attempt::Begin),
+        1 => (0..10_usize).prop_map(Attempt::Begin),
         1 => (1..5_u8).prop_map(Attempt::Chunk),
         2 => (1..5_u8).prop_map(Attempt::End),
         5 => Just(Attempt::Deliver),
@@ -75,6 +75,9 @@ fn objects() -> Vec<godwit_transfer::ObjectSpec> {
         files(None, Pass::Delta),
         files(Some("redis"), Pass::Delta),
         image("other", "a.img"),
+        log("redis", 1),
+        log("side", 1),
+        log("redis", 2),
     ]
 }
 
@@ -250,7 +253,7 @@ fn random_runs_reach_the_end() {
                         Attempt::Say(which)
                     }
                 }
-                5 => Attempt::Begin(pick % 7),
+                5 => Attempt::Begin(pick % 10),
                 6 => Attempt::Chunk(u8::try_from(pick % 4).unwrap() + 1),
                 7 => Attempt::End(u8::try_from(pick % 4).unwrap() + 1),
                 _ => Attempt::Deliver,

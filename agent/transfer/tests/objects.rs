@@ -160,6 +160,29 @@ fn forged_objects_are_refused() {
         (start(2, "a\0b"), "ObjectName"),
         (start(2, &"a".repeat(200)), "ObjectName"),
         (unnamed, "ObjectName"),
+        (
+            ObjectStart {
+                kind: 7,
+                ..start(2, "scratch")
+            },
+            "ObjectContainer",
+        ),
+        (
+            ObjectStart {
+                kind: 7,
+                container: String::new(),
+                ..start(2, "../scratch")
+            },
+            "ObjectName",
+        ),
+        (
+            ObjectStart {
+                kind: 7,
+                container: String::new(),
+                ..start(2, "other")
+            },
+            "OutOfOrder",
+        ),
         (hidden, "ObjectContainer"),
         (
             ObjectStart {

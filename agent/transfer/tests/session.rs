@@ -187,6 +187,69 @@ fn objects_have_their_time() {
 }
 
 #[test]
+fn volumes_come_in_passes_and_before_the_files_of_any_container_are_complete() {
+    let mut pair = Pair::agreed(&["app", "side"]);
+    assert!(
+        pair.source
+            .out
+            .begin_object(&volume("other", Pass::Base))
+            .is_err(),
+        "not in the manifest"
+    );
+    assert!(
+        pair.source
+            .out
+            .begin_object(&volume(VOLUME, Pass::Delta))
+            .is_err(),
+        "nothing is frozen"
+    );
+    // Rounds of the copy follow one another.
+    pair.object(&volume(VOLUME, Pass::Base), b"base").unwrap();
+    let second = begin(&mut pair, &volume(VOLUME, Pass::Base));
+    assert!(pair.source.out.begin_object(&volume(VOLUME, Pass::Base)).is_err());
+    let frame = pair.source.out.end_object(second).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+
+    let mut pair = Pair::frozen(&["app", "side"]);
+    assert!(pair.source.out.begin_object(&volume(VOLUME, Pass::Base)).is_err());
+    let changes = begin(&mut pair, &volume(VOLUME, Pass::Delta));
+    let complete = Message::FilesComplete(container("app"));
+    assert!(pair.source.out.send(&complete).is_err(), "the volume is open");
+    let frame = pair.source.out.end_object(changes).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+    // The changes are sent once.
+    let (_, again) = pair
+        .source
+        .out
+        .begin_object(&volume(VOLUME, Pass::Delta))
+        .unwrap();
+    assert_eq!(
+        pair.target.inb.receive(again).unwrap_err().reason(),
+        "DuplicateObject"
+    );
+
+    let mut pair = Pair::frozen(&["app", "side"]);
+    pair.source_says(&complete).unwrap();
+    let late = pair.source.out.begin_object(&volume(VOLUME, Pass::Delta));
+    assert!(late.is_err(), "a container may have been restored");
+}
+
+#[test]
+fn volumes_of_a_manifest_are_names() {
+    for bad in [&["../etc"][..], &[""], &["a.b"], &["a", "a"]] {
+        let Message::Manifest(manifest) = manifest(&["app"]) else {
+            unreachable!()
+        };
+        let volumes = bad.iter().map(|&name| name.to_owned()).collect();
+        let mut pair = Pair::new();
+        pair.source_says(&hello(Role::Migrate)).unwrap();
+        pair.target_says(&welcome()).unwrap();
+        let said = Message::Manifest(godwit_transfer::Manifest { volumes, ..manifest });
+        assert!(pair.source.out.send(&said).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
 fn rounds_of_pages_follow_one_another_before_and_in_the_freeze() {
     let pages = |round| {
         ObjectSpec::new(ObjectKind::Pages {
@@ -214,6 +277,37 @@ fn rounds_of_pages_follow_one_another_before_and_in_the_freeze() {
         pair.source.out.begin_object(&pages(5)).is_err(),
         "declared complete"
     );
+}
+
+#[test]
+fn a_log_travels_until_the_decision_and_holds_up_nothing_else() {
+    let mut pair = Pair::agreed(&["redis"]);
+    pair.object(&log("redis", 1), b"line\n").unwrap();
+    assert!(
+        pair.source.out.begin_object(&log("other", 1)).is_err(),
+        "not in the manifest"
+    );
+    let second = begin(&mut pair, &log("redis", 2));
+    let error = pair.source.out.begin_object(&log("redis", 3)).unwrap_err();
+    assert!(error.to_string().contains("pass before"), "{error}");
+    let frame = pair.source.out.end_object(second).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+
+    let mut pair = Pair::frozen(&["redis"]);
+    let third = begin(&mut pair, &log("redis", 3));
+    for complete in [Message::ImagesComplete, Message::FilesComplete] {
+        pair.source_says(&complete(container("redis"))).unwrap();
+    }
+    let frame = pair.source.out.end_object(third).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+
+    let mut pair = Pair::prepared(&["redis"]);
+    let last = begin(&mut pair, &log("redis", 4));
+    pair.source_says(&committed()).unwrap();
+    let frame = pair.source.out.end_object(last).unwrap();
+    pair.target.inb.receive(frame).unwrap();
+    let late = pair.source.out.begin_object(&log("redis", 5));
+    assert_eq!(late.unwrap_err().reason(), "OutOfOrder");
 }
 
 #[test]

@@ -69,10 +69,13 @@ pub struct Manifest {
     /// Every address that a connection of the pod may use.
     #[prost(message, repeated, tag = "4")]
     pub addresses: Vec<PodAddress>,
-    /// Its containers, in the order of the pod's spec.
+    /// The containers that are moved, in the order of their start: native sidecars, then main ones.
     #[prost(message, repeated, tag = "5")]
     pub containers: Vec<ContainerEntry>,
     /// What has to be on the target's node already.
     #[prost(message, repeated, tag = "7")]
     pub host_paths: Vec<HostPath>,
+    /// Names of the pod's volumes whose content comes along: the target must have them.
+    #[prost(string, repeated, tag = "6")]
+    pub volumes: Vec<String>,
 }

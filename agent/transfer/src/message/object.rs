@@ -6,13 +6,14 @@ pub struct ObjectStart {
     /// Stream of its data frames: 1, 2, 3… in each session.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    /// 1: CRIU image, 2: base copy of files, 3: changes of files, 4: descriptors, 5: pages of memory.
+    /// 1: CRIU image, 2: base copy of files, 3: changes of files, 4: descriptors, 5: pages of memory,
+    /// 6: base copy of a volume, 7: changes of a volume.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
     /// Container; empty: the pod's own.
     #[prost(string, tag = "3")]
     pub container: String,
-    /// File name of a CRIU image, number of the round of pages, empty else.
+    /// File name of a CRIU image, number of the round of pages, name of the volume, empty else.
     #[prost(string, tag = "4")]
     pub name: String,
     /// Bytes expected; no promise.

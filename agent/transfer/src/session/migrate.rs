@@ -30,11 +30,14 @@ enum Part {
 }
 
 impl Part {
-    fn of(kind: &ObjectKind) -> Self {
-        if kind.is_image() {
-            Self::Images
+    /// `None` for what is never declared complete.
+    fn of(kind: &ObjectKind) -> Option<Self> {
+        if kind.is_log() {
+            None
+        } else if kind.is_image() {
+            Some(Self::Images)
         } else {
-            Self::Files
+            Some(Self::Files)
         }
     }
 }
@@ -62,6 +65,7 @@ enum Step {
 #[derive(Debug, Default)]
 pub(super) struct Migrate {
     containers: BTreeMap<String, Progress>,
+    volumes: BTreeSet<String>,
     open: BTreeMap<u32, ObjectKind>,
     said: BTreeSet<Step>,
 }
@@ -207,6 +211,7 @@ impl Migrate {
             (container.name.clone(), progress)
         });
         self.containers = containers.collect();
+        self.volumes = manifest.volumes.iter().cloned().collect();
         Ok(())
     }
 
@@ -218,12 +223,29 @@ impl Migrate {
 
     fn object_start(&mut self, kind: &ObjectKind) -> Rule {
         need(self.has(Step::ManifestOk), "ManifestOk comes first")?;
+        if let ObjectKind::Log { container, .. } = kind {
+            return self.log_start(container, kind);
+        }
         need(!self.all_complete(), "everything has been declared complete")?;
+        if let ObjectKind::Volume { volume, .. } = kind {
+            need(self.volumes.contains(volume), "the manifest has no such volume")?;
+            let open =
+                |other: &ObjectKind| matches!(other, ObjectKind::Volume { volume: its, .. } if its == volume);
+            need(!self.open.values().any(open), "the pass before it is still open")?;
+            let waiting = |container: &Progress| container.incomplete.contains(&Part::Files);
+            need(
+                self.containers.values().all(waiting),
+                "the files of a container have been declared complete",
+            )?;
+        }
         match kind {
-            ObjectKind::FileStream { pass: Pass::Base, .. } => {
+            ObjectKind::FileStream { pass: Pass::Base, .. } | ObjectKind::Volume { pass: Pass::Base, .. } => {
                 need(!self.has(Step::Frozen), "a base copy precedes Frozen")?;
             }
             ObjectKind::FileStream {
+                pass: Pass::Delta, ..
+            }
+            | ObjectKind::Volume {
                 pass: Pass::Delta, ..
             }
             | ObjectKind::CriuImage { .. } => {
@@ -240,14 +262,23 @@ impl Migrate {
                 };
                 need(!self.open.values().any(open), "the round before is still open")?;
             }
+            ObjectKind::Log { .. } => {}
         }
-        let Some(name) = kind.container() else {
+        let (Some(name), Some(part)) = (kind.container(), Part::of(kind)) else {
             return Ok(());
         };
         need(
-            self.container(name)?.incomplete.contains(&Part::of(kind)),
+            self.container(name)?.incomplete.contains(&part),
             "that part of the container has been declared complete",
         )
+    }
+
+    /// A log grows until the very end, and is of no concern to a restore: until the decision is told it may travel at any time.
+    fn log_start(&mut self, name: &str, kind: &ObjectKind) -> Rule {
+        need(!self.has(Step::Committed), "a log precedes Committed")?;
+        self.container(name)?;
+        let open = |other: &ObjectKind| other.is_log() && other.container() == kind.container();
+        need(!self.open.values().any(open), "the pass before is still open")
     }
 
     fn complete(&mut self, name: &str, part: Part) -> Rule {
@@ -256,13 +287,20 @@ impl Migrate {
             self.container(name)?.incomplete.contains(&part),
             "it has been sent",
         )?;
-        let open = |kind: &ObjectKind| kind.container() == Some(name) && Part::of(kind) == part;
+        // A volume may be mounted by any of the containers.
+        let open = |kind: &ObjectKind| {
+            let its = kind.container() == Some(name) || matches!(kind, ObjectKind::Volume { .. });
+            its && Part::of(kind) == Some(part)
+        };
         need(
             !self.open.values().any(open),
             "an object of that container is still open",
         )?;
         if self.incomplete_parts() == 1 {
-            need(self.open.is_empty(), "an object of the pod is still open")?;
+            need(
+                self.open.values().all(ObjectKind::is_log),
+                "an object of the pod is still open",
+            )?;
         }
         self.container(name)?.incomplete.remove(&part);
         Ok(())
@@ -278,7 +316,7 @@ impl Migrate {
 }
 
 fn is_base(kind: &ObjectKind) -> bool {
-    matches!(kind, ObjectKind::FileStream { pass: Pass::Base, .. })
+    kind.pass() == Some(Pass::Base)
 }
 
 fn is_descriptors(kind: &ObjectKind) -> bool {

@@ -28,6 +28,7 @@ fn manifest() -> Message {
         addresses: vec![],
         host_paths: vec![],
         containers: vec![container],
+        ..Manifest::default()
     })
 }
 

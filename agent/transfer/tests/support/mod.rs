@@ -10,6 +10,9 @@ use godwit_transfer::{
 
 pub const MIGRATION: &str = "5f0c7c0e-0000-4000-8000-000000000001";
 
+/// The volume of the manifest.
+pub const VOLUME: &str = "scratch";
+
 pub fn hello(role: Role) -> Message {
     Message::Hello(Hello::new(role, MIGRATION, "n1"))
 }
@@ -34,6 +37,7 @@ pub fn manifest(names: &[&str]) -> Message {
         addresses: ["10.0.0.7", "fd00::7"].map(address).to_vec(),
         host_paths: vec![],
         containers: names.iter().map(entry).collect(),
+        volumes: vec![VOLUME.to_owned()],
     })
 }
 
@@ -81,9 +85,23 @@ pub fn image(container: &str, name: &str) -> ObjectSpec {
     })
 }
 
+pub fn log(container: &str, pass: u32) -> ObjectSpec {
+    ObjectSpec::new(ObjectKind::Log {
+        container: container.to_owned(),
+        pass,
+    })
+}
+
 pub fn files(container: Option<&str>, pass: Pass) -> ObjectSpec {
     ObjectSpec::new(ObjectKind::FileStream {
         container: container.map(str::to_owned),
+        pass,
+    })
+}
+
+pub fn volume(name: &str, pass: Pass) -> ObjectSpec {
+    ObjectSpec::new(ObjectKind::Volume {
+        volume: name.to_owned(),
         pass,
     })
 }
