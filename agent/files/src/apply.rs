@@ -15,7 +15,8 @@ use crate::stats::Stats;
 use crate::target::{Directories, Target};
 use crate::wire::{Entry, Kind};
 
-/// What the passes of one tree have in common: limits, and which base has been applied, so that no delta meets a tree it was not made for.
+/// What the passes of one tree have in common: limits, and which pass has been applied last, so that no round or delta meets a tree it was not
+/// made for.
 #[derive(Debug, Clone, Default)]
 pub struct ApplyState {
     limits: Limits,
@@ -38,7 +39,8 @@ impl ApplyState {
     }
 }
 
-/// Plays the stream `input` (give it a buffer) back below `target`: a base pass, then any number of deltas of that base in their order.
+/// Plays the stream `input` (give it a buffer) back below `target`: a base pass, then rounds, then a delta, each made
+/// with what the one before it gave.
 ///
 /// The target must be as its image left it: a second try needs a new container, not the tree of the first.
 ///
@@ -52,8 +54,8 @@ pub fn apply<R: Read>(input: &mut R, target: &Target, state: &mut ApplyState) ->
     if !is_base && state.base.as_ref().map(<[u8; 32]>::as_slice) != Some(header.base.as_slice()) {
         return Err(Error::DeltaWithoutBase);
     }
-    // Until this pass is whole, no delta may follow.
-    let base = state.base.take();
+    // Until this pass is whole, nothing may follow.
+    state.base = None;
     let mut pass = Pass {
         target,
         limits: state.limits,
@@ -65,6 +67,7 @@ pub fn apply<R: Read>(input: &mut R, target: &Target, state: &mut ApplyState) ->
         match reader.next()? {
             Record::Entry(entry) => pass.entry(*entry)?,
             Record::Data { offset, bytes } => pass.data(offset, bytes)?,
+            Record::Clear { offset, length } => pass.clear(offset, length)?,
             Record::FileEnd => pass.file_end()?,
             Record::End(hash) => break hash,
         }
@@ -76,7 +79,7 @@ pub fn apply<R: Read>(input: &mut R, target: &Target, state: &mut ApplyState) ->
         directories, stats, ..
     } = pass;
     directories.finish(target)?;
-    state.base = if is_base { Some(id) } else { base };
+    state.base = Some(id);
     let total = &mut state.total;
     total.entries += stats.entries;
     total.files += stats.files;
@@ -220,12 +223,30 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// Makes a hole in a file that is kept.
+    fn clear(&mut self, offset: u64, length: u64) -> Result<()> {
+        let file = self
+            .file
+            .as_mut()
+            .ok_or(Error::Corrupt("a range without a file"))?;
+        let end = offset.checked_add(length).filter(|&end| end <= file.entry.size);
+        if !file.entry.keep || end.is_none() || offset < file.at {
+            return Err(Error::Corrupt("a range out of bounds"));
+        }
+        file.at = offset;
+        match &file.fd {
+            Some(fd) => place::clear(self.target, fd, &file.entry, (offset, length)),
+            None => Ok(()),
+        }
+    }
+
     fn file_end(&mut self) -> Result<()> {
         let Filling { mut entry, fd, at } = self.file.take().ok_or(Error::Corrupt("end without a file"))?;
         let Some(fd) = fd else { return Ok(()) };
         let path = std::mem::take(&mut entry.path);
-        if at < entry.size {
-            rustix::fs::ftruncate(&fd, entry.size).map_err(|e| self.target.failed("extend", &path, 0, e))?;
+        if at < entry.size || entry.keep {
+            rustix::fs::ftruncate(&fd, entry.size)
+                .map_err(|e| self.target.failed("set the length of", &path, 0, e))?;
         }
         place::finish_open(self.target, &fd, &path, &mut entry, true)
     }

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::emit::{self, Class};
+use crate::content::Print;
+use crate::emit::{self, Class, Keep};
 use crate::error::{Error, Result, shown};
 use crate::frame::StreamWriter;
 use crate::manifest::{self, BaseManifest, Record, Was};
@@ -51,8 +53,8 @@ pub fn write_base<W: Write>(source: &Source, shared: &SharedMapped, out: &mut W)
     })
 }
 
-/// The path under which a hard-linked file was sent, and its fingerprint.
-type Leader = (Box<[u8]>, Option<[u8; 32]>);
+/// The path under which a hard-linked file was sent, and what is remembered of its content.
+type Leader = (Box<[u8]>, Option<Arc<Print>>);
 
 struct Base<'a, W> {
     source: &'a Source,
@@ -82,20 +84,27 @@ impl<W: Write> Base<'_, W> {
         if meta.is_file() && self.shared.covers(self.source, found.path, meta) {
             self.mapped.insert(meta.id);
         }
-        if linked && let Some((leader, fingerprint)) = self.leaders.get(&meta.id) {
-            let record = Record::new(index, Was::Other, meta).with_fingerprint(*fingerprint);
+        if linked && let Some((leader, print)) = self.leaders.get(&meta.id) {
+            let record = Record::new(index, Was::Other, meta).with_print(print.clone());
             emit::hard_link(found.path, leader, &mut self.out)?;
             self.stats.links += 1;
             self.remember(found.path, record);
             return Ok(());
         }
-        let sent = emit::other(self.source, found, inspected.xattrs, below, false, &mut self.out)?;
+        let sent = emit::other(
+            self.source,
+            found,
+            inspected.xattrs,
+            below,
+            (false, &Keep::No),
+            &mut self.out,
+        )?;
         self.stats.files += u64::from(meta.is_file());
+        let print = sent.print.map(Arc::new);
         if linked && sent.meta.id == meta.id {
-            self.leaders
-                .insert(meta.id, (found.path.into(), sent.fingerprint));
+            self.leaders.insert(meta.id, (found.path.into(), print.clone()));
         }
-        let record = Record::new(index, Was::Other, &sent.meta).with_fingerprint(sent.fingerprint);
+        let record = Record::new(index, Was::Other, &sent.meta).with_print(print);
         self.remember(found.path, record);
         Ok(())
     }

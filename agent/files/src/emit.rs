@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{self, Xattr};
 use crate::beneath;
-use crate::content;
+use crate::content::{self, Print};
 use crate::error::{Error, Result, shown};
 use crate::frame::StreamWriter;
 use crate::limit;
@@ -107,7 +108,19 @@ pub(crate) fn inspect(source: &Source, found: &Found<'_>) -> Result<Inspected> {
 pub(crate) struct Sent {
     /// The state that was sent: taken before the data was read.
     pub meta: Meta,
-    pub fingerprint: Option<[u8; 32]>,
+    pub print: Option<Print>,
+}
+
+/// What the target does with a file that it has at that path.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Keep {
+    /// Nothing: it gets a new one. The file that was there may have other names, or never have been this one.
+    #[default]
+    No,
+    /// Keeps it, for something may be mounted from it, and gives it other content.
+    Whole,
+    /// Keeps it, and all of its content but the blocks that differ from these.
+    Blocks(Arc<Print>),
 }
 
 /// Sends a directory.
@@ -129,11 +142,11 @@ pub(crate) fn other<W: Write>(
     found: &Found<'_>,
     xattrs: Vec<Xattr>,
     below: bool,
-    frozen: bool,
+    (frozen, keep): (bool, &Keep),
     out: &mut StreamWriter<W>,
 ) -> Result<Sent> {
     match found.meta.kind {
-        FileType::RegularFile => file(source, found, xattrs, below, frozen, out),
+        FileType::RegularFile => file(source, found, xattrs, below, (frozen, keep), out),
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(found.dir, found.name, Vec::new()).map_err(|e| match e {
                 // It is no link any more.
@@ -146,14 +159,14 @@ pub(crate) fn other<W: Write>(
             })?;
             Ok(Sent {
                 meta: found.meta.clone(),
-                fingerprint: None,
+                print: None,
             })
         }
         _ => {
             out.entry(&Entry::of(found.path, &found.meta, xattrs))?;
             Ok(Sent {
                 meta: found.meta.clone(),
-                fingerprint: None,
+                print: None,
             })
         }
     }
@@ -164,7 +177,7 @@ fn file<W: Write>(
     found: &Found<'_>,
     xattrs: Vec<Xattr>,
     below: bool,
-    frozen: bool,
+    (frozen, keep): (bool, &Keep),
     out: &mut StreamWriter<W>,
 ) -> Result<Sent> {
     // NONBLOCK: if it has just become a fifo, opening must not wait for a writer.
@@ -182,8 +195,27 @@ fn file<W: Write>(
     } else {
         here
     };
-    out.entry(&Entry::of(found.path, &meta, xattrs))?;
-    let (whole, fingerprint) = content::send(&data, found.path, meta.size, !source.stamps_tell(), out)?;
+    // What the target has may be kept only if it was made from this very file.
+    let keep = if meta.id == found.meta.id { keep } else { &Keep::No };
+    out.entry(&Entry {
+        keep: !matches!(keep, Keep::No),
+        ..Entry::of(found.path, &meta, xattrs)
+    })?;
+    let was = match keep {
+        Keep::Blocks(print) => match &**print {
+            Print::Blocks(blocks) if blocks.compares(meta.size) => Some(blocks),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (whole, print) = if let Some(was) = was {
+        content::send_changes(&data, found.path, meta.size, was, out)?
+    } else {
+        if !matches!(keep, Keep::No) {
+            out.clear(0, meta.size)?;
+        }
+        content::send(&data, found.path, meta.size, source.stamps_tell(), out)?
+    };
     out.file_end()?;
     if frozen {
         let after = Meta::at(found.dir, found.name).map_err(|e| Error::read("inspect", found.path, e))?;
@@ -191,7 +223,7 @@ fn file<W: Write>(
             return Err(Error::ChangedWhileFrozen(shown(found.path)));
         }
     }
-    Ok(Sent { meta, fingerprint })
+    Ok(Sent { meta, print })
 }
 
 /// Sends that `path` is another name for `leader`.

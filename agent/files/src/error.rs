@@ -90,7 +90,7 @@ pub enum Error {
     /// A file changed while the container was said to be frozen.
     #[error("{0:?} changed while its container was frozen; something outside the container writes to it")]
     ChangedWhileFrozen(String),
-    /// A delta arrived for a base that was not applied here.
+    /// A round or delta arrived that was not made for what has been applied here.
     #[error("changes arrived for a base copy that has not been applied here")]
     DeltaWithoutBase,
 }

@@ -10,13 +10,14 @@ use crate::limit;
 use crate::wire::{End, Entry, Header};
 
 const MAGIC: &[u8; 8] = b"GWTFILES";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const TAG_HEADER: u8 = 1;
 const TAG_ENTRY: u8 = 2;
 const TAG_DATA: u8 = 3;
 const TAG_FILE_END: u8 = 4;
 const TAG_END: u8 = 5;
+const TAG_CLEAR: u8 = 6;
 
 /// Bytes gathered before they are hashed and written.
 const GATHER: usize = 256 * 1024;
@@ -45,6 +46,11 @@ impl<W: Write> StreamWriter<W> {
         Ok(this)
     }
 
+    /// How many entries have been written.
+    pub(crate) fn entries(&self) -> u64 {
+        self.totals.entries
+    }
+
     pub(crate) fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.totals.entries += 1;
         self.record(TAG_ENTRY, &[&entry.encode_to_vec()])
@@ -54,6 +60,11 @@ impl<W: Write> StreamWriter<W> {
     pub(crate) fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.totals.bytes += bytes.len() as u64;
         self.record(TAG_DATA, &[&offset.to_le_bytes(), bytes])
+    }
+
+    /// Nothing is in this range of the current file any more, which the target keeps.
+    pub(crate) fn clear(&mut self, offset: u64, length: u64) -> Result<()> {
+        self.record(TAG_CLEAR, &[&offset.to_le_bytes(), &length.to_le_bytes()])
     }
 
     pub(crate) fn file_end(&mut self) -> Result<()> {
@@ -103,6 +114,11 @@ pub(crate) enum Record<'a> {
     Data {
         offset: u64,
         bytes: &'a [u8],
+    },
+    /// A range of the current file that becomes a hole; only of a file that is kept.
+    Clear {
+        offset: u64,
+        length: u64,
     },
     FileEnd,
     /// The end; hash and totals have been checked.
@@ -167,6 +183,17 @@ impl<R: Read> StreamReader<R> {
                     bytes,
                 })
             }
+            TAG_CLEAR => {
+                let wrong = Error::Corrupt("a range that is none");
+                let Some((offset, length)) = self.payload.split_first_chunk::<8>() else {
+                    return Err(wrong);
+                };
+                let length: [u8; 8] = length.try_into().map_err(|_| wrong)?;
+                Ok(Record::Clear {
+                    offset: u64::from_le_bytes(*offset),
+                    length: u64::from_le_bytes(length),
+                })
+            }
             TAG_FILE_END => Ok(Record::FileEnd),
             TAG_END => {
                 let totals =
@@ -197,6 +224,7 @@ impl<R: Read> StreamReader<R> {
             TAG_HEADER | TAG_END => 64,
             TAG_ENTRY => limit::ENTRY,
             TAG_DATA => limit::DATA + 8,
+            TAG_CLEAR => 16,
             TAG_FILE_END => 0,
             _ => return Err(Error::Corrupt("unknown record")),
         };

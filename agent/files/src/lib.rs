@@ -2,7 +2,7 @@
 //!
 //! What a container wrote lies in the upper directory of its overlay mount. [`write_base`] turns that layer, read while the
 //! container runs, into one self-describing stream of bytes; [`write_delta`] sends, while it is frozen, only what has changed
-//! since; [`apply`] plays both back *through the merged overlay mount* of the new container, before its processes
+//! since ([`write_round`]s between the two can make that less); [`apply`] plays all of them back *through the merged overlay mount* of the new container, before its processes
 //! exist. Afterwards the two merged trees are equal: contents, holes, owners, modes, times, extended attributes,
 //! hard links. Plain trees such as `/dev/shm` travel the same way.
 //!
@@ -17,12 +17,17 @@
 //! - **The target trusts nothing.** Every path is opened relative to the root without following a symbolic link or crossing
 //!   a mount point; every length is bounded; nothing counts until the closing hash has been checked.
 //!
-//! Memory: [`BaseManifest`] keeps about 100 bytes plus the path for each entry of the layer; everything else is bounded.
+//! Of a file of 1 MiB or more that has changed, the blocks that differ are sent; the target writes them into the file that it has.
+//!
+//! Memory: [`BaseManifest`] keeps about 100 bytes plus the path for each entry of the layer, and 16 bytes for each block of a big file;
+//! everything else is bounded.
 
 mod apply;
 mod attributes;
 mod base;
 mod beneath;
+mod blocks;
+mod changes;
 mod content;
 mod delta;
 mod emit;
@@ -36,6 +41,8 @@ mod meta;
 mod overlay;
 mod place;
 mod remove;
+mod round;
+mod scan;
 mod source;
 mod stats;
 mod target;
@@ -50,6 +57,7 @@ pub use limit::Limits;
 pub use manifest::{BaseManifest, CLOCK_SLACK};
 pub use mapped::SharedMapped;
 pub use overlay::Marks;
+pub use round::write_round;
 pub use source::Source;
 pub use stats::Stats;
 pub use target::Target;

@@ -1,8 +1,10 @@
 //! What the base pass saw.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::content::Print;
 use crate::emit::Cover;
 use crate::meta::{Meta, Stamp};
 use crate::stats::Stats;
@@ -11,12 +13,13 @@ use crate::stats::Stats;
 /// tick, 1 to 10 ms (`CONFIG_HZ` 1000 to 100). Twice the longest tick.
 pub const CLOCK_SLACK: Duration = Duration::from_millis(20);
 
-/// What the base pass saw of each path: about 100 bytes plus the path for each entry.
+/// What the base pass, or the last round after it, saw of each path: about 100 bytes plus the path for each entry, and 16 bytes for each
+/// 64 KiB of a big file, at most 1 MiB.
 #[derive(Debug)]
 pub struct BaseManifest {
     /// Changes at or after this are sent again, whatever the stamps say.
     pub(crate) since: Stamp,
-    /// Closing hash of the base stream.
+    /// Closing hash of the stream of that pass.
     pub(crate) id: [u8; 32],
     pub(crate) records: HashMap<Box<[u8]>, Record>,
     /// Files that were mapped shared and writable when the base pass began.
@@ -57,8 +60,8 @@ pub(crate) struct Record {
     pub index: u32,
     pub was: Was,
     stamps: Stamps,
-    /// Only for trees whose stamps do not tell.
-    pub fingerprint: Option<Box<[u8; 32]>>,
+    /// For big files, and for all in trees whose stamps do not tell. One for all names of a file.
+    pub print: Option<Arc<Print>>,
 }
 
 /// Which file it was, and in which state. Mode, owner, links and attributes move the change time.
@@ -87,15 +90,24 @@ impl Record {
             index,
             was,
             stamps: meta.into(),
-            fingerprint: None,
+            print: None,
         }
     }
 
-    pub(crate) fn with_fingerprint(self, fingerprint: Option<[u8; 32]>) -> Self {
-        Self {
-            fingerprint: fingerprint.map(Box::new),
-            ..self
-        }
+    pub(crate) fn with_print(self, print: Option<Arc<Print>>) -> Self {
+        Self { print, ..self }
+    }
+
+    /// The same file in a state that none will be found in again.
+    pub(crate) fn doubted(&self) -> Self {
+        let mut doubted = self.clone();
+        doubted.stamps.ctime = i64::MIN;
+        doubted
+    }
+
+    /// Device and inode number of the file.
+    pub(crate) fn id(&self) -> (u64, u64) {
+        self.stamps.id
     }
 
     /// True if `meta` describes the same file in the same state.

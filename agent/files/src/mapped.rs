@@ -23,7 +23,7 @@ const DELETED: &[u8] = b" (deleted)";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SharedMapped {
     paths: HashSet<Box<[u8]>>,
-    /// Files mapped by a name that is gone, but which have others: device and inode number as processes see them.
+    /// Files known by device and inode number as processes see them: those mapped by a name that is gone, but which have others, or all.
     hidden: HashSet<(u64, u64)>,
 }
 
@@ -47,6 +47,35 @@ impl SharedMapped {
             }
         }
         Ok(this)
+    }
+
+    /// The same by device and inode number instead of path: for trees that are mounted at many places, and in part.
+    ///
+    /// For file systems that show a process the numbers that [`Source`] sees, as all do but layers of an overlay.
+    /// Errors: as [`Self::collect`], also if `/proc/PID/map_files` may not be read.
+    pub fn collect_files(pids: impl IntoIterator<Item = u32>) -> Result<Self> {
+        let mut this = Self::default();
+        for pid in pids {
+            let path = format!("/proc/{pid}/maps");
+            match this.add_files(pid, &path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                other => other.map_err(|e| Error::read("read", path.as_bytes(), e))?,
+            }
+        }
+        Ok(this)
+    }
+
+    fn add_files(&mut self, pid: u32, path: &str) -> std::io::Result<()> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            if let Some((range, _)) = shared_writable(&line) {
+                self.hidden.extend(elsewhere(pid, &range)?);
+            }
+            line.clear();
+        }
+        Ok(())
     }
 
     fn add_process(&mut self, pid: u32, path: &str) -> std::io::Result<()> {
@@ -87,6 +116,11 @@ impl SharedMapped {
     pub fn extend(&mut self, other: Self) {
         self.paths.extend(other.paths);
         self.hidden.extend(other.hidden);
+    }
+
+    /// True if the file of a plain tree that was at `path`, with this device and inode number, is one of these.
+    pub(crate) fn covers_record(&self, path: &[u8], id: (u64, u64)) -> bool {
+        self.paths.contains(path) || self.hidden.contains(&id)
     }
 
     /// True if the regular file at `path` of `source` may be one of these.
@@ -133,11 +167,17 @@ fn unescaped(path: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// An address range of `maps`, which fills addresses up with zeros, as `map_files` wants it, which takes none.
+fn bare(range: &str) -> String {
+    let ends: Vec<&str> = range.split('-').map(|end| end.trim_start_matches('0')).collect();
+    ends.join("-")
+}
+
 /// The file mapped at `range`, whose name there is gone, if it has other names.
 ///
 /// `/proc/PID/map_files` wants `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN` (`proc_pid_map_files(5)`), as CRIU does.
 fn elsewhere(pid: u32, range: &str) -> std::io::Result<Option<(u64, u64)>> {
-    let path = format!("/proc/{pid}/map_files/{range}");
+    let path = format!("/proc/{pid}/map_files/{}", bare(range));
     let meta = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .and_then(|fd| Meta::at(fd, b""));
     match meta {
@@ -166,6 +206,12 @@ mod tests {
         assert_eq!(path(&line("rw-s", "")), None);
         assert_eq!(path("garbage"), None);
         assert_eq!(path(""), None);
+    }
+
+    #[test]
+    fn low_addresses_are_found() {
+        assert_eq!(bare("00400000-00401000"), "400000-401000");
+        assert_eq!(bare("7f5500000000-7f5500001000"), "7f5500000000-7f5500001000");
     }
 
     #[test]

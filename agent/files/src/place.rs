@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::attributes::{self, Xattr};
@@ -62,7 +62,7 @@ fn cleared(target: &Target, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) ->
     Ok(gone.then_some(()))
 }
 
-/// Makes an empty regular file to be filled; `None` if a mount point is there.
+/// Makes an empty regular file to be filled, or opens the one that is to be kept; `None` if a mount point is there.
 pub(crate) fn file(
     target: &Target,
     parent: BorrowedFd<'_>,
@@ -72,6 +72,9 @@ pub(crate) fn file(
     // Below this, the file system's own answer is early enough.
     const WORTH_ASKING: u64 = 1 << 20;
     let path = &entry.path;
+    if entry.keep {
+        return kept(target, parent, name, path);
+    }
     if entry.allocated > WORTH_ASKING {
         let free = target.free();
         if entry.allocated > free {
@@ -89,6 +92,54 @@ pub(crate) fn file(
     beneath::create(parent, name)
         .map(Some)
         .map_err(|e| target.failed("create", path, entry.allocated, e))
+}
+
+/// Opens the regular file that is there.
+fn kept(target: &Target, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<Option<OwnedFd>> {
+    // NONBLOCK: a fifo, which it must not be, would wait for a reader.
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = match beneath::open(parent, name, flags) {
+        Err(Errno::XDEV) => return Ok(None),
+        other => other.map_err(|e| target.failed("open", path, 0, e))?,
+    };
+    let meta = Meta::at(&fd, b"").map_err(|e| target.failed("inspect", path, 0, e))?;
+    if !meta.is_file() {
+        return Err(Error::Corrupt("what is to be kept is no file"));
+    }
+    Ok(Some(fd))
+}
+
+/// Makes a hole of this range (start and length) of an open file.
+pub(crate) fn clear(target: &Target, fd: &OwnedFd, entry: &Entry, (start, length): (u64, u64)) -> Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let failed = |errno| target.failed("clear a range of", &entry.path, length, errno);
+    if start == 0 && length == entry.size {
+        return rustix::fs::ftruncate(fd, 0).map_err(failed);
+    }
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    // A part of a page is not freed but filled with zeros. What is behind the end is cut off later anyhow.
+    let to_the_end = start + length == entry.size;
+    let whole = if to_the_end {
+        length.next_multiple_of(ZEROS.len() as u64)
+    } else {
+        length
+    };
+    match rustix::fs::fallocate(fd, flags, start, whole) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+        other => return other.map_err(failed),
+    }
+    // A file system without holes.
+    let (mut at, end) = (start, start + length);
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        match rustix::io::pwrite(fd, &ZEROS[..want], at) {
+            Ok(0) => return Err(failed(Errno::IO)),
+            Ok(written) => at += written as u64,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Ok(())
 }
 
 /// Gives an open file or directory owner, attributes, mode and (a file) times, in this order: a change of owner takes

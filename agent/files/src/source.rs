@@ -42,6 +42,13 @@ impl Source {
         Self::new(opened(root)?, None, None)
     }
 
+    /// The same, of an open directory.
+    ///
+    /// Errors: [`Error::Read`] if its file system cannot be inspected.
+    pub fn directory(root: OwnedFd) -> Result<Self> {
+        Self::new(root, None, None)
+    }
+
     fn new(root: OwnedFd, merged: Option<OwnedFd>, marks: Option<Marks>) -> Result<Self> {
         let fs = rustix::fs::fstatfs(&root).map_err(|e| Error::read("inspect the file system of", b"", e))?;
         #[allow(

@@ -37,6 +37,11 @@ impl Target {
         })
     }
 
+    /// Gives the root back.
+    pub fn into_root(self) -> OwnedFd {
+        self.root
+    }
+
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }

@@ -10,7 +10,7 @@ use crate::meta::Meta;
 /// First record: which pass this is.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Header {
-    /// Empty for a base pass; for a delta the closing hash of its base.
+    /// Empty for a base pass; else the closing hash of the pass before.
     #[prost(bytes = "vec", tag = "1")]
     pub base: Vec<u8>,
 }
@@ -83,6 +83,9 @@ pub(crate) struct Entry {
     /// For a directory: empty it first, for it hides what lower layers hold.
     #[prost(bool, tag = "16")]
     pub replace: bool,
+    /// For a file: it is there already and stays the same file, with what the records after this change in it.
+    #[prost(bool, tag = "17")]
+    pub keep: bool,
 }
 
 /// An extended attribute.
@@ -141,6 +144,7 @@ impl Entry {
             major: meta.rdev.0,
             minor: meta.rdev.1,
             replace: false,
+            keep: false,
         }
     }
 
@@ -173,6 +177,9 @@ impl Entry {
         };
         if !link_is_right {
             return Err(Error::Corrupt("illegal link"));
+        }
+        if self.keep && kind != Kind::File {
+            return Err(Error::Corrupt("only a file can be kept"));
         }
         if self.mode > 0o7777 || self.mtime_ns >= 1_000_000_000 || self.atime_ns >= 1_000_000_000 {
             return Err(Error::Corrupt("metadata out of range"));
