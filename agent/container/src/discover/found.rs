@@ -66,6 +66,15 @@ impl ContainerOnNode {
     }
 }
 
+/// A running container of which no more is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bystander {
+    /// Its name.
+    pub name: String,
+    /// Its first process, as a PID of the host.
+    pub pid: i32,
+}
+
 /// The parking container of a target pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parking {

@@ -2,17 +2,19 @@
 
 mod error;
 mod found;
+mod kubelet;
 pub mod overlay;
 
 use std::path::{Path, PathBuf};
 
 pub use self::error::DiscoverError;
-pub use self::found::{ContainerOnNode, Parking, PodOnNode};
+pub use self::found::{Bystander, ContainerOnNode, Parking, PodOnNode};
+pub use self::kubelet::{empty_dir, pod_directory};
 pub use self::overlay::Overlay;
 use crate::cgroup;
-use crate::cri::Cri;
 use crate::cri::info::{self, Info, SpecMount};
 use crate::cri::wire::{Container, PodSandbox, PodSandboxState};
+use crate::cri::{Cri, CriError};
 use crate::host::Host;
 use crate::mountinfo;
 
@@ -83,6 +85,33 @@ pub async fn parking(cri: &Cri, pod_uid: &str) -> Result<Option<Parking>, Discov
         id: container.id,
         pid: info.pid,
     }))
+}
+
+/// Finds the running containers of a pod whose ids are not among `known`. One that ends meanwhile is left out.
+pub async fn bystanders(cri: &Cri, pod_uid: &str, known: &[&str]) -> Result<Vec<Bystander>, DiscoverError> {
+    let asked = |source| DiscoverError::Cri {
+        pod_uid: pod_uid.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for container in cri.running_containers(pod_uid).await.map_err(asked)? {
+        if known.contains(&container.id.as_str()) {
+            continue;
+        }
+        let status = match cri.container_status(&container.id).await {
+            Ok(status) => status,
+            Err(CriError::Call { source, .. }) if source.code() == tonic::Code::NotFound => continue,
+            Err(error) => return Err(asked(error)),
+        };
+        let info = info::parse(&status.info, &container.id).map_err(asked)?;
+        if info.pid > 0 {
+            found.push(Bystander {
+                name: name_of(&container).to_owned(),
+                pid: info.pid,
+            });
+        }
+    }
+    Ok(found)
 }
 
 async fn container_on_node(
