@@ -39,6 +39,8 @@ pub struct QueueNumbers {
     pub input: u16,
     /// For what goes out.
     pub output: u16,
+    /// For what opens a connection.
+    pub opening: u16,
 }
 
 impl Default for QueueNumbers {
@@ -46,6 +48,7 @@ impl Default for QueueNumbers {
         Self {
             input: 7131,
             output: 7132,
+            opening: 7133,
         }
     }
 }
@@ -59,13 +62,23 @@ impl Hold {
     /// before the freeze. Idempotent; undone by [`PreparedHold::cancel`] or [`remove_all`].
     /// Fails with [`Error::NoQueue`] where the kernel has no packet queue at all.
     pub async fn prepare(netns: Netns, numbers: QueueNumbers) -> Result<PreparedHold, Error> {
-        let (input, output) = netns
+        let (input, output, opening) = netns
             .run("preparing to hold packets", move || {
                 nft::replace_queueing(TABLE, |queue| chains(numbers, queue))?;
-                Ok((Queue::open(numbers.input)?, Queue::open(numbers.output)?))
+                let open = Queue::open;
+                Ok((
+                    open(numbers.input)?,
+                    open(numbers.output)?,
+                    open(numbers.opening)?,
+                ))
             })
             .await?;
-        Ok(PreparedHold { netns, input, output })
+        Ok(PreparedHold {
+            netns,
+            input,
+            output,
+            door: Door::open(opening),
+        })
     }
 }
 
@@ -78,6 +91,11 @@ fn chains(numbers: QueueNumbers, queue: ToQueue) -> Vec<Chain> {
             hook: Hook::Prerouting,
             rules: vec![
                 neighbours(),
+                queue(
+                    Rule::default().input_is_not(LOOPBACK).opens_a_connection(),
+                    numbers.opening,
+                    Unowned::Pass,
+                ),
                 queue(
                     Rule::default().input_is_not(LOOPBACK),
                     numbers.input,
@@ -101,14 +119,25 @@ pub struct PreparedHold {
     netns: Netns,
     input: Queue,
     output: Queue,
+    door: Door,
 }
 
 impl PreparedHold {
+    /// From now on no new connection comes in: what opens one waits. The pod runs on, and can accept what has come before. One system call.
+    pub fn shut(&mut self) -> Result<(), Error> {
+        self.door.shut()
+    }
+
     /// Starts holding; takes a fraction of a millisecond. To be called once the pod's processes are frozen: a reply
     /// written afterwards would be dumped as sent and yet never arrive.
     /// After an error packets pass again.
     pub fn activate(self) -> Result<ActiveHold, Error> {
-        let Self { netns, input, output } = self;
+        let Self {
+            netns,
+            input,
+            output,
+            door,
+        } = self;
         input.bind(Fate::Wait)?;
         output.bind(Fate::Vanish)?;
         let input = Arc::new(input);
@@ -124,6 +153,7 @@ impl PreparedHold {
             netns,
             input,
             output,
+            door,
             stage,
             silenced: AtomicBool::new(false),
             receiver: Some(receiver),
@@ -142,6 +172,7 @@ pub struct ActiveHold {
     netns: Netns,
     input: Arc<Queue>,
     output: Queue,
+    door: Door,
     stage: Arc<AtomicU8>,
     silenced: AtomicBool,
     receiver: Option<JoinHandle<()>>,
@@ -182,6 +213,7 @@ impl ActiveHold {
 
     fn pass(&self) -> Result<(), Error> {
         self.stage.store(PASSING, Ordering::SeqCst);
+        self.door.pass()?;
         self.input.accept_all()
     }
 
@@ -193,6 +225,7 @@ impl ActiveHold {
             .await;
         tokio::time::sleep(SETTLED).await;
         self.input.accept_all()?;
+        self.door.pass()?;
         self.stage.store(ENDING, Ordering::SeqCst);
         if let Some(receiver) = self.receiver.take() {
             // It ends within one glance; waiting for it must not block the runtime.
@@ -207,6 +240,56 @@ impl Drop for ActiveHold {
         // The receiving thread holds the other reference to the input socket: it closes within one glance.
         self.stage.store(ENDING, Ordering::SeqCst);
         let _ = &self.output;
+    }
+}
+
+/// Where new connections come in. Dropped, it lets pass what waits.
+struct Door {
+    queue: Arc<Queue>,
+    stage: Arc<AtomicU8>,
+    is_shut: bool,
+}
+
+impl Door {
+    fn open(queue: Queue) -> Self {
+        Self {
+            queue: Arc::new(queue),
+            stage: Arc::new(AtomicU8::new(HOLDING)),
+            is_shut: false,
+        }
+    }
+
+    /// Idempotent.
+    fn shut(&mut self) -> Result<(), Error> {
+        if self.is_shut {
+            return Ok(());
+        }
+        self.queue.bind(Fate::Wait)?;
+        let (queue, stage) = (Arc::clone(&self.queue), Arc::clone(&self.stage));
+        std::thread::Builder::new()
+            .name("door".into())
+            .spawn(move || receive(&queue, &stage))
+            .map_err(|source| Error::kernel("starting a thread", source))?;
+        self.is_shut = true;
+        Ok(())
+    }
+
+    fn pass(&self) -> Result<(), Error> {
+        if self.is_shut {
+            self.stage.store(PASSING, Ordering::SeqCst);
+            self.queue.accept_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Err(error) = self.pass() {
+            tracing::warn!(%error, "new connections that were held have to be opened again");
+        }
+        // Its thread holds the other reference to the socket, which closes within one glance.
+        self.stage.store(ENDING, Ordering::SeqCst);
     }
 }
 

@@ -4,6 +4,7 @@
 //! Everything that this crate installs bears a mark of its own (nftables tables whose name begins with
 //! `godwit-`, routes and rules of protocol [`PROTOCOL`]), so that it can be found and removed after a crash.
 
+pub mod backlog;
 pub mod carry;
 pub mod error;
 pub mod hold;

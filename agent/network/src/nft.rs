@@ -76,6 +76,21 @@ impl Rule {
         )
     }
 
+    /// What was loaded last, and only these bits of it.
+    fn masked(self, mask: &[u8]) -> Self {
+        let length = u32::try_from(mask.len()).unwrap_or_default();
+        let value = |bytes: &[u8]| Attributes::default().bytes(1, bytes);
+        self.expression(
+            "bitwise",
+            &Attributes::default()
+                .be32(1, REGISTER)
+                .be32(2, REGISTER)
+                .be32(3, length)
+                .nest(4, &value(mask))
+                .nest(5, &value(&vec![0; mask.len()])),
+        )
+    }
+
     fn payload(self, base: u32, offset: u32, length: u32) -> Self {
         self.expression(
             "payload",
@@ -127,6 +142,18 @@ impl Rule {
     pub(crate) fn sender_is_not_behind(self, index: u32) -> Self {
         let lookup = Attributes::default().be32(1, REGISTER).be32(2, 1).be32(3, 1);
         self.expression("fib", &lookup).compare(1, &index.to_ne_bytes())
+    }
+
+    /// The first packet of a TCP connection: SYN without ACK.
+    pub(crate) fn opens_a_connection(self) -> Self {
+        const TCP: u8 = 6;
+        const SYN: u8 = 0x02;
+        const ACK_BIT: u8 = 0x10;
+        self.meta(16)
+            .compare(0, &[TCP])
+            .payload(2, 13, 1)
+            .masked(&[SYN | ACK_BIT])
+            .compare(0, &[SYN])
     }
 
     /// Neighbour discovery (`ICMPv6` types 133 to 137).

@@ -9,9 +9,10 @@
 mod lab;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use godwit_network::backlog::accepted;
 use godwit_network::carry::snapshot;
 use godwit_network::hold::{Hold, QueueNumbers, remove_all, silence};
 use lab::{Lab, within};
@@ -81,6 +82,51 @@ async fn held_packets_arrive_after_a_rollback_without_retransmission() {
         .expect("the answer comes before any retransmission");
     assert!(snapshot(&a).await.unwrap().is_empty());
     exchange(&mut server, &mut client);
+}
+
+/// Tries to connect from `b` to `a`; gives up before the kernel sends the first packet again.
+fn knock(lab: &mut Lab) -> std::thread::JoinHandle<bool> {
+    let (a, b) = (lab.get("a"), lab.get("b"));
+    let listener = a.visit(|| Ok(TcpListener::bind("0.0.0.0:0").unwrap())).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let to = SocketAddr::from(([10, 9, 0, 1], port));
+    std::thread::spawn(move || {
+        let connected =
+            b.visit(move || Ok(TcpStream::connect_timeout(&to, Duration::from_millis(900)).is_ok()));
+        drop(listener);
+        connected.unwrap()
+    })
+}
+
+#[tokio::test]
+async fn new_connections_wait_at_a_shut_door_and_old_ones_go_on() {
+    let mut lab = Lab::new();
+    let (mut server, mut client) = pair(&mut lab);
+    let a = lab.get("a");
+    let shut = || async {
+        let mut prepared = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+        prepared.shut().unwrap();
+        prepared.shut().unwrap();
+        prepared
+    };
+    let prepared = shut().await;
+    let waiting = knock(&mut lab);
+    exchange(&mut server, &mut client);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!waiting.is_finished(), "it waits");
+    assert!(accepted(&a, Duration::ZERO).await.unwrap(), "nothing has come in");
+    drop(prepared);
+    assert!(waiting.join().unwrap(), "it comes in when the hold is given up");
+
+    remove_all(&a).await.unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let active = shut().await.activate().unwrap();
+    let waiting = knock(&mut lab);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!waiting.is_finished());
+    active.rollback().await.unwrap();
+    assert!(waiting.join().unwrap(), "and after a rollback");
+    assert!(snapshot(&a).await.unwrap().is_empty());
 }
 
 #[tokio::test]
