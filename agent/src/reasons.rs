@@ -26,6 +26,7 @@ reasoned! {
     crate::target::page_server::PageServerError,
     crate::target::parking::ParkingError,
     crate::target::trees::TreesError,
+    crate::volumes::VolumeError,
     godwit_container::call::CallError,
     godwit_container::cgroup::CgroupError,
     godwit_container::checkpoint::RuncNotFound,

@@ -1,6 +1,11 @@
 //! When carrying ends: nothing uses the address any more, the pod is gone, or the CNI has given the address to somebody else.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use godwit_network::{Error, carry};
@@ -16,6 +21,36 @@ use crate::{failure::chain, kube_side::NodePods, node::Node};
 /// How often the addresses are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
+/// So many looks in a row must find an address unused. One is chance where connections are short: as long as the old pod is a Service's endpoint, new
+/// ones come for the address every moment, and none of them finds a way when it is carried no longer.
+const LOOKS: u32 = 4;
+/// More unused addresses than these are not waited with: a pod that moves on every few seconds would gather them, for each node begins to count anew,
+/// until there are more than one message names.
+const FEW: usize = 3;
+
+/// How often in a row each address was found unused.
+#[derive(Debug, Default)]
+struct Patience(HashMap<Ipv4Addr, u32>);
+
+impl Patience {
+    /// What a look says of an address, once it has said so often enough.
+    fn with(&mut self, address: Ipv4Addr, seen: Option<End>, are_few: bool) -> Option<End> {
+        if seen != Some(End::Unused) || !are_few {
+            self.0.remove(&address);
+            return seen;
+        }
+        let looks = self.0.entry(address).or_default();
+        *looks += 1;
+        (*looks >= LOOKS).then_some(End::Unused)
+    }
+
+    /// Forgets what is carried no longer.
+    fn only(&mut self, carried: &[Entry]) {
+        self.0
+            .retain(|address, _| carried.iter().any(|entry| entry.address() == *address));
+    }
+}
+
 /// Why an address is carried no longer; pure, given what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -29,14 +64,23 @@ enum End {
 
 /// Looks after the carried addresses of the node until `ended`.
 pub async fn keep_watch(node: Arc<Node>, pods: NodePods, ended: CancellationToken) {
+    let mut patience = Patience::default();
     loop {
         tokio::select! {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         let mut over = Vec::new();
-        for entry in node.carry.all() {
-            if let Some(why) = look(&node, &pods, &entry).await {
+        let carried = node.carry.all();
+        patience.only(&carried);
+        let mut seen = Vec::new();
+        for entry in carried {
+            let end = look(&node, &pods, &entry).await;
+            seen.push((entry, end));
+        }
+        let unused = seen.iter().filter(|(_, end)| *end == Some(End::Unused)).count();
+        for (entry, end) in seen {
+            if let Some(why) = patience.with(entry.address(), end, unused <= FEW) {
                 over.push((entry, why));
             }
         }
@@ -133,6 +177,37 @@ mod tests {
         assert_eq!(judge(Ok(true)), None);
         assert_eq!(judge(Ok(false)), Some(End::Unused));
         assert_eq!(judge(Err(netns(io::ErrorKind::NotFound))), Some(End::PodGone));
+    }
+
+    #[test]
+    fn an_address_is_unused_when_it_stays_so() {
+        let mut patience = Patience::default();
+        let (one, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        for look in 1..LOOKS {
+            assert_eq!(patience.with(one, Some(End::Unused), true), None, "{look}");
+        }
+        assert_eq!(
+            patience.with(other, Some(End::Unused), true),
+            None,
+            "each has its own"
+        );
+        assert_eq!(patience.with(one, Some(End::Unused), true), Some(End::Unused));
+        assert_eq!(patience.with(other, None, true), None, "a connection begins anew");
+        for _ in 1..LOOKS {
+            assert_eq!(patience.with(other, Some(End::Unused), true), None);
+        }
+        assert_eq!(
+            patience.with(other, Some(End::NewOwner), true),
+            Some(End::NewOwner),
+            "the rest is certain"
+        );
+        assert_eq!(
+            patience.with(one, Some(End::Unused), false),
+            Some(End::Unused),
+            "there are too many"
+        );
+        patience.only(&[]);
+        assert!(patience.0.is_empty());
     }
 
     #[test]

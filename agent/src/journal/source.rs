@@ -49,6 +49,13 @@ pub enum SourceEntry {
         /// Directory of the gate.
         gate: PathBuf,
     },
+    /// This container, which is not moved, is about to be frozen with the others.
+    Bystander {
+        /// Container name.
+        container: String,
+        /// What freezes it.
+        freezer: Freezer,
+    },
     /// The containers are about to be frozen.
     Freezing,
     /// The decision: the source never runs again.
@@ -148,6 +155,13 @@ pub fn undo_source(entries: &[SourceEntry]) -> Vec<Undo> {
             }
         }
     }
+    let bystanders = entries.iter().filter_map(|entry| match entry {
+        SourceEntry::Bystander { freezer, .. } if frozen => Some(Undo::Thaw {
+            freezer: freezer.clone(),
+        }),
+        _ => None,
+    });
+    thaw.extend(bystanders);
     undo.extend(entries.iter().filter_map(|entry| match entry {
         SourceEntry::HoldPrepared { netns } => Some(Undo::Unhold { netns: netns.clone() }),
         _ => None,
@@ -274,6 +288,10 @@ mod tests {
             throttled("sidecar", 10_000),
             checkpoint("app"),
             checkpoint("sidecar"),
+            SourceEntry::Bystander {
+                container: "debugger".to_owned(),
+                freezer: Freezer::at(Version::V1, Path::new("freezer")),
+            },
             SourceEntry::Freezing,
             SourceEntry::Committed { addresses: vec![] },
             SourceEntry::Released { carried: vec![] },
@@ -324,7 +342,7 @@ mod tests {
                 Undo::Thaw { .. } => 3,
             })
             .collect();
-        assert_eq!(order, [0, 0, 1, 1, 2, 3, 3]);
+        assert_eq!(order, [0, 0, 1, 1, 2, 3, 3, 3]);
     }
 
     #[test]

@@ -45,8 +45,8 @@ macro_rules! plainer {
     };
 }
 
-plainer!(SourceReport, memory, freeze);
-plainer!(TargetReport, memory, carried);
+plainer!(SourceReport, memory, freeze, warnings);
+plainer!(TargetReport, memory, carried, warnings);
 
 fn beginning(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_LIMIT)].to_owned()

@@ -1,19 +1,19 @@
 //! From nothing to *prepared*: every container restored and held at the target, the source frozen. Whoever drops the
 //! attempt, or gets an error from it, has to [undo](super::undo) it.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use godwit_crds::{Plan, SourceState};
 use godwit_network::hold::{ActiveHold, Hold, PreparedHold, QueueNumbers};
-use godwit_transfer::{Manifest, ObjectSpec, Pass};
+use godwit_transfer::Manifest;
 use tokio::time::Instant;
 
 use super::{
     dump::Waiting,
     facts::SourcePod,
+    logs::Logs,
     memory::{Memory, MemoryWish, Tracked},
     status::SourceStatus,
-    stream::send_stream,
 };
 use crate::{
     carry::HandOver,
@@ -50,12 +50,16 @@ pub(super) struct Attempt {
     pub(super) manifest: Option<Manifest>,
     /// From the freeze on.
     pub(super) haste: Option<Haste>,
+    /// Containers that are not moved, by name.
+    pub(super) restart: Vec<String>,
     /// What the migration asks for.
     pub(super) wish: MemoryWish,
     /// The pod's memory, if it travels ahead.
     pub(super) memory: Option<Memory>,
     /// The same when all of it has been sent: what ends tracking.
     pub(super) tracked: Vec<Tracked>,
+    /// The containers' logs.
+    pub(super) logs: Logs,
 }
 
 impl Attempt {
@@ -67,6 +71,7 @@ impl Attempt {
     pub(super) async fn prepare(&mut self) -> Result<(SourcePod, Vec<Waiting>, Vec<files::Base>), Failure> {
         self.enter(SourceStep::Discover).await?;
         let pod = self.discover().await?;
+        self.logs = Logs::open(&self.node.host, &pod);
         self.enter(SourceStep::TrackMemory).await?;
         self.track_memory(&pod).await?;
         self.enter(SourceStep::Connect).await?;
@@ -75,8 +80,11 @@ impl Attempt {
         self.prepare_hold(&pod).await?;
         self.enter(SourceStep::CopyFiles).await?;
         let bases = self.copy_files(&pod).await?;
+        self.send_logs(SourceStep::CopyFiles).await?;
         self.enter(SourceStep::CopyMemory).await?;
         self.copy_memory().await?;
+        // Memory may have taken minutes.
+        let bases = self.copy_files_again(bases).await?;
         self.enter(SourceStep::PrepareCheckpoint).await?;
         let calls = self.prepare_checkpoints(&pod).await?;
         self.enter(SourceStep::EndParking).await?;
@@ -110,17 +118,25 @@ impl Attempt {
         Ok(())
     }
 
-    async fn copy_files(&self, pod: &SourcePod) -> Result<Vec<files::Base>, Failure> {
-        let step = SourceStep::CopyFiles;
-        let sender = self.sender(step)?;
-        let mut bases = Vec::new();
-        for part in pod.parts(&self.node.host) {
-            let spec = ObjectSpec::new(part.kind(Pass::Base));
-            let base = send_stream(sender, spec, move |writer| files::write_base(part, writer))
-                .await
-                .at(step)?;
-            bases.push(base);
+    /// What the containers have logged so far.
+    pub(super) async fn send_logs(&mut self, step: SourceStep) -> Result<(), Failure> {
+        let sender = self.sender(step)?.clone();
+        self.logs.send(&sender).await;
+        Ok(())
+    }
+
+    /// The last of the logs, once the decision is made: nothing of it can be taken back.
+    pub(super) async fn end_logs(&mut self) {
+        let mut logs = mem::take(&mut self.logs);
+        if let Some((sender, _)) = &self.link {
+            let node = self.plan.target_node.as_deref().unwrap_or_default();
+            let pod = self.plan.target_pod_name.as_deref().unwrap_or_default();
+            logs.end(
+                sender,
+                &format!("This container has moved to node {node}, as part of pod {pod}."),
+            )
+            .await;
         }
-        Ok(bases)
+        self.status.warn(logs.into_warnings());
     }
 }

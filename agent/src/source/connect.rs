@@ -73,6 +73,7 @@ impl Attempt {
             addresses: pod.addresses.iter().map(address_entry).collect(),
             containers: entries.collect(),
             host_paths,
+            volumes: pod.volumes.clone(),
         })
     }
 

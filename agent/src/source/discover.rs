@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use super::{
     attempt::Attempt,
+    containers::moved,
     facts::{SourceContainer, SourcePod},
-    sysv,
+    sysv, volumes,
 };
 use crate::{
     carry::Carried,
@@ -40,7 +41,7 @@ impl Attempt {
             return Err(Failure::new(step, "PodReplaced", message));
         }
         let spec = pod.spec.unwrap_or_default();
-        let host_paths = host_paths::of_pod(&spec);
+        let (host_paths, volumes) = (host_paths::of_pod(&spec), volumes::of_pod(&spec));
         let found = discover(&self.node.cri, &self.node.host, &self.plan.source_pod_uid)
             .await
             .at(step)?;
@@ -69,7 +70,7 @@ impl Attempt {
         addresses.extend(self.node.carry.carried_by(&self.plan.source_pod_uid));
         let mut left = found.containers;
         let mut containers = Vec::new();
-        for wanted in &spec.containers {
+        for wanted in moved(&spec, &self.restart) {
             let Some(position) = left.iter().position(|container| container.name == wanted.name) else {
                 let message = format!(
                     "container {} does not run; a pod moves only while all its containers do",
@@ -92,6 +93,7 @@ impl Attempt {
             addresses,
             containers,
             host_paths,
+            volumes,
         })
     }
 

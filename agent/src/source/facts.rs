@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 
 use godwit_container::{cgroup::Freezer, discover::ContainerOnNode, host::Host};
 
-use crate::{carry::Carried, files::Part};
+use crate::{carry::Carried, files::Part, volumes::Volume};
 
 /// The pod as it is to be moved.
 #[derive(Debug)]
@@ -17,10 +17,12 @@ pub struct SourcePod {
     pub own_address: Ipv4Addr,
     /// Every address that a connection may use: the pod's own, and those that it carries from moves before.
     pub addresses: Vec<Carried>,
-    /// Containers in the order of the pod's spec, which is the order of their start.
+    /// The containers that are moved, in the order of their start: native sidecars, then main ones.
     pub containers: Vec<SourceContainer>,
     /// Files of the node that the pod mounts, as their paths there.
     pub host_paths: Vec<PathBuf>,
+    /// Names of the volumes whose content travels.
+    pub volumes: Vec<String>,
 }
 
 /// One container of it.
@@ -56,8 +58,8 @@ impl SourceContainer {
 }
 
 impl SourcePod {
-    /// The trees that travel: the layer of each container, and the shared memory files that all of them see.
-    pub fn parts(&self, host: &Host) -> Vec<Part> {
+    /// The trees that travel: the layer of each container, the shared memory files that all of them see, and these volumes.
+    pub fn parts(&self, host: &Host, volumes: Vec<Volume>) -> Vec<Part> {
         let layers = self
             .containers
             .iter()
@@ -67,7 +69,8 @@ impl SourcePod {
             .containers
             .iter()
             .find_map(|it| Part::shared_memory(host, &it.on_node, freezers.clone()));
-        layers.chain(shared).collect()
+        let volumes = volumes.into_iter().map(|it| Part::volume(it, freezers.clone()));
+        layers.chain(shared).chain(volumes).collect()
     }
 
     /// The addresses as text.

@@ -1,12 +1,13 @@
 //! The freeze, the only part that the workload notices. Order matters: pause, then hold, then dump; a reply written between the hold and the
 //! pause would be dumped as sent and wait for a retransmission.
 
-use std::{iter, time::Duration};
+use std::{iter, mem, time::Duration};
 
 use futures::future::{try_join_all, try_join4};
 use godwit_container::cgroup::freeze_all;
 use godwit_crds::FreezeTimings;
-use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec};
+use godwit_network::backlog;
+use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
 use tokio::{
     task,
     time::{Instant, sleep_until},
@@ -26,6 +27,7 @@ use crate::{
     files,
     haste::Haste,
     journal::SourceEntry,
+    netns,
     peer::{Receiver, Sender},
     step::SourceStep,
     talk::peers_failure,
@@ -34,6 +36,9 @@ use crate::{
 /// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
 /// is let go again.
 const FREEZE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long processes may take to accept the connections that have come before the freeze. Clients that come meanwhile wait as long.
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(50);
 
 /// When what happened in a freeze.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +93,19 @@ fn text(duration: Duration) -> String {
 }
 
 impl Attempt {
+    /// From here on new connections wait, and those that have come are accepted: CRIU dumps no socket with others.
+    async fn shut_the_door(&mut self, pod: &SourcePod) -> Result<(), Failure> {
+        let step = SourceStep::Freeze;
+        if let Some(prepared) = &mut self.prepared_hold {
+            prepared.shut().at(step)?;
+            let netns = netns::open(&self.node.host, &pod.netns).at(step)?;
+            if !backlog::accepted(&netns, ACCEPTED_WITHIN).await.at(step)? {
+                tracing::info!("a process does not accept the connections that it has");
+            }
+        }
+        Ok(())
+    }
+
     /// From the last instruction of the source to *prepared*.
     pub(super) async fn freeze(
         &mut self,
@@ -95,7 +113,9 @@ impl Attempt {
         calls: &[Waiting],
         bases: Vec<files::Base>,
     ) -> Result<Freeze, Failure> {
+        self.send_logs(SourceStep::Freeze).await?;
         self.enter(SourceStep::Freeze).await?;
+        let bystanders = self.bystanders(pod).await?;
         self.journal
             .append(SourceEntry::Freezing)
             .at(SourceStep::Freeze)?;
@@ -103,6 +123,7 @@ impl Attempt {
             .containers
             .iter()
             .map(|container| container.freezer.clone())
+            .chain(bystanders)
             .collect();
         if let Some(memory) = &mut self.memory {
             // The last moment at which it serves: what runs on after a rollback has the limits that it had, and tasks that wait for
@@ -113,6 +134,7 @@ impl Attempt {
             Some(_) => Noted::of(&self.node.host, pod).await,
             None => Noted::default(),
         };
+        self.shut_the_door(pod).await?;
         self.haste = Some(Haste::begin());
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
@@ -137,6 +159,7 @@ impl Attempt {
         self.enter(SourceStep::Dump).await?;
         let (progress, deadline) = (self.progress.clone(), self.deadline);
         let hold = self.hold.as_ref();
+        let (host, mut logs) = (&self.node.host, mem::take(&mut self.logs));
         let Some((sender, receiver)) = self.link.as_mut() else {
             return Err(Failure::new(
                 SourceStep::Dump,
@@ -168,6 +191,7 @@ impl Attempt {
             let sent = Instant::now();
             // While the target restores.
             noted.confirm().await?;
+            logs.send_frozen(host, sender).await;
             let over = dumped.iter().map(|dumped| dumped.over).max().unwrap_or(paused);
             let tracked: Vec<_> = dumped.into_iter().filter_map(|dumped| dumped.tracked).collect();
             Ok((over, sent, tracked))
@@ -177,6 +201,7 @@ impl Attempt {
         let ((), (dumped, sent, tracked), (), prepared) =
             try_join4(silence, dumping, changes, prepared).await?;
         self.tracked = tracked;
+        self.logs = logs;
         progress.enter(SourceStep::AwaitPrepared).await?;
         Ok(Freeze {
             began,
@@ -196,7 +221,7 @@ async fn copy_changes(sender: &Sender, pod: &SourcePod, bases: Vec<files::Base>)
     // Beside the dump, so it is not the step that the progress shows; a test can break it all the same.
     fault::point(Side::Source, step).await?;
     for base in bases {
-        let spec = ObjectSpec::new(base.kind());
+        let spec = ObjectSpec::new(base.kind(Pass::Delta));
         send_stream(sender, spec, move |writer| files::write_changes(&base, writer))
             .await
             .at(step)?;

@@ -3,8 +3,11 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `attempt` | from nothing to *prepared*: the steps in their order |
+//! | `containers` | which containers are moved, in which order |
+//! | `bystanders` | the others, which are only frozen |
 //! | `discover` | finding the pod on the node |
 //! | `connect` | the connection to the target's agent |
+//! | `copying` | files, while the pod runs |
 //! | `keeping` | the same while memory is copied: another one in its place |
 //! | `ahead` | memory, while the pod runs |
 //! | `checkpoint` | `runc checkpoint` up to its gate |
@@ -17,14 +20,18 @@
 //! | `status` | what the agent says in `status.source` |
 //! | `sysv` | which container brings the pod's SysV objects along |
 //! | `facts` | what is known of the pod |
+//! | `volumes` | which volumes travel |
 //! | `undo` | back to a source that runs |
 //! | `settle` | after the commit |
 //! | `task` | which of these when; the commit itself |
 
 mod ahead;
 mod attempt;
+mod bystanders;
 mod checkpoint;
 mod connect;
+mod containers;
+mod copying;
 mod discover;
 mod dump;
 mod facts;
@@ -32,14 +39,17 @@ mod flags;
 mod freeze;
 mod images;
 mod keeping;
+mod logs;
 mod memory;
 mod room;
+mod sessions;
 mod settle;
 mod status;
 mod stream;
 mod sysv;
 mod task;
 mod undo;
+mod volumes;
 
 pub use images::ImagesError;
 pub use memory::MemoryError;

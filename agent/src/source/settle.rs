@@ -13,7 +13,7 @@ use nix::{
 };
 use tokio::{sync::watch, task, time::Instant};
 
-use super::{freeze::Freeze, status::SourceStatus};
+use super::{freeze::Freeze, sessions, status::SourceStatus};
 use crate::{
     carry::{self, Carried, HandOver, NodeAt},
     failure::{AtStep, Failure, chain},
@@ -85,6 +85,7 @@ impl<'a> Settling<'a> {
                 SourceEntry::Released { .. } => return None,
                 SourceEntry::Throttled { .. }
                 | SourceEntry::CheckpointPrepared { .. }
+                | SourceEntry::Bystander { .. }
                 | SourceEntry::Freezing
                 | SourceEntry::RolledBack { .. } => {}
             }
@@ -181,19 +182,31 @@ impl<'a> Settling<'a> {
     ///
     /// With cgroup v1 `runc kill` signals the first process and thaws: the others would run until the kernel, ending the
     /// PID namespace, gets to them. With v2 a frozen process dies at once, and kubelet would restart the container.
+    ///
+    /// Sessions are told before.
     async fn doom(&self) {
-        let of_v1 = self.journal.entries().iter().filter_map(|entry| match entry {
-            SourceEntry::CheckpointPrepared { freezer, .. } if freezer.version() == Version::V1 => {
+        let freezers = self.journal.entries().iter().filter_map(|entry| match entry {
+            SourceEntry::CheckpointPrepared { freezer, .. } | SourceEntry::Bystander { freezer, .. } => {
                 Some(freezer.clone())
             }
             _ => None,
         });
-        let freezers: Vec<Freezer> = of_v1.collect();
-        let doomed = task::spawn_blocking(move || freezers.iter().map(signal_all).sum::<usize>()).await;
-        tracing::info!(
-            processes = doomed.unwrap_or_default(),
-            "the source will die without waking up"
+        let freezers: Vec<Freezer> = freezers.collect();
+        let host = self.node.host.clone();
+        let note = format!(
+            "This container has moved to node {}; this session ends here.",
+            self.target_node
         );
+        let doomed = task::spawn_blocking(move || {
+            let told = freezers
+                .iter()
+                .map(|freezer| sessions::tell(&host, &freezer.processes().unwrap_or_default(), &note))
+                .sum::<usize>();
+            let of_v1 = freezers.iter().filter(|freezer| freezer.version() == Version::V1);
+            (told, of_v1.map(signal_all).sum::<usize>())
+        });
+        let (sessions, processes) = doomed.await.unwrap_or_default();
+        tracing::info!(sessions, processes, "the source will die without waking up");
     }
 
     /// Waits for the target, by whichever way it is heard first: the connection, or its own status.

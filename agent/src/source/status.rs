@@ -1,6 +1,6 @@
 //! What the source's agent says in `status.source`.
 
-use godwit_crds::{SourceReport, SourceState};
+use godwit_crds::{MAX_WARNINGS, SourceReport, SourceState};
 
 use crate::{failure::Failure, kube_side::SourceReporter};
 
@@ -26,6 +26,12 @@ impl SourceStatus {
     pub(super) fn say(&mut self, change: impl FnOnce(&mut SourceReport)) {
         change(&mut self.report);
         self.reporter.report(self.report.clone());
+    }
+
+    /// What is different from what it should be, said together with what is said next.
+    pub(super) fn warn(&mut self, warnings: Vec<String>) {
+        self.report.warnings.extend(warnings);
+        self.report.warnings.truncate(MAX_WARNINGS);
     }
 
     /// The source runs on, because of this failure.

@@ -14,6 +14,7 @@ use super::{
     attempt::Attempt,
     facts::SourcePod,
     freeze::Freeze,
+    logs::Logs,
     memory::MemoryWish,
     settle::{self, Settling},
     status::SourceStatus,
@@ -138,9 +139,11 @@ impl SourceTask {
             link: None,
             manifest: None,
             haste: None,
+            restart: migration.spec.restart_containers.clone(),
             wish,
             memory: None,
             tracked: Vec::new(),
+            logs: Logs::default(),
         };
         let prepared = tokio::select! {
             prepared = up_to_prepared(&mut attempt) => prepared,
@@ -153,6 +156,7 @@ impl SourceTask {
         match committed {
             Ok((pod, freeze)) => {
                 self.verdicts.set(uid, Answer::Committed);
+                attempt.end_logs().await;
                 let link = attempt.link.take();
                 let settling = Settling {
                     node: self.node.clone(),
@@ -178,11 +182,15 @@ impl SourceTask {
             }
             Err(failure) => {
                 tracing::warn!(%failure, "rolling back");
+                // New connections come in again, before the rules go.
+                attempt.prepared_hold = None;
                 if let Some((sender, _)) = attempt.link.take() {
                     let abort = Message::Abort(Abort::new(&failure.step, &failure.reason, &failure.message));
                     let _ = timeout(FAREWELL, sender.send(abort)).await;
                 }
                 attempt.tracked.clear();
+                // With its hands on the containers' streams.
+                attempt.logs = Logs::default();
                 let entries = attempt.journal.entries().to_vec();
                 undo(&self.node, &entries, attempt.hold.take()).await;
                 if let Some(hand_over) = attempt.hand_over.take() {

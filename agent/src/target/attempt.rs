@@ -26,6 +26,7 @@ use crate::{
     progress::Progress,
     step::TargetStep,
     talk::peers_failure,
+    volumes::{self, Volume},
 };
 
 /// How long a record lets the runtime wait beyond the migration's deadline: the agent ends it before that.
@@ -46,6 +47,8 @@ pub(super) struct Attempt {
     pub(super) addresses: Vec<Carried>,
     /// What was agreed on.
     pub(super) manifest: Manifest,
+    /// The volumes that it names.
+    pub(super) volumes: Vec<Volume>,
 }
 
 impl Attempt {
@@ -65,6 +68,9 @@ impl Attempt {
             }
         };
         self.check(&manifest).await?;
+        self.volumes = volumes::open(&self.node, &self.pod_uid, &manifest.volumes)
+            .await
+            .at(step)?;
         let step = TargetStep::MakeRecords;
         self.progress.enter(step).await?;
         let names = manifest
@@ -166,8 +172,10 @@ impl Attempt {
         let news = inbox.watch();
         let lazy = self.containers.iter().filter(|container| container.lazy);
         let lazy: HashSet<String> = lazy.map(|container| container.name.clone()).collect();
+        let logs = inbox.logs();
         let lanes = Lanes::new(inbox.stores(), lazy.clone());
         inbox.expect_memory(lazy);
+        inbox.expect_volumes(std::mem::take(&mut self.volumes));
         let lanes = lanes.serve(&mut doors.lanes, frozen(inbox.watch()));
         let receiving = Receiving {
             sender,
@@ -191,6 +199,7 @@ impl Attempt {
             progress: &self.progress,
             journal: &mut self.journal,
             deadline: self.deadline,
+            logs,
         };
         let held = tokio::select! {
             held = restoring.run(news) => held?,

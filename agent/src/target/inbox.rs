@@ -14,10 +14,13 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::{
+    logs::Logs,
     page_server::store_dir,
     pages::{PagesError, PagesIn},
     stores::Stores,
+    volumes::{Filling, Volumes, VolumesError},
 };
+use crate::volumes::Volume;
 
 /// Where runc looks for the descriptors of a container.
 const DESCRIPTORS: &str = "descriptors.json";
@@ -55,6 +58,9 @@ pub(crate) enum InboxError {
     /// Memory.
     #[error(transparent)]
     Pages(#[from] PagesError),
+    /// A volume.
+    #[error(transparent)]
+    Volumes(#[from] VolumesError),
 }
 
 impl InboxError {
@@ -64,6 +70,7 @@ impl InboxError {
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => "NoSpaceForImages",
             Self::Write { .. } => "ImagesUnwritable",
             Self::Pages(error) => error.reason(),
+            Self::Volumes(error) => error.reason(),
         }
     }
 }
@@ -74,6 +81,10 @@ enum Open {
     File(PathBuf, File),
     /// To the store of this container.
     Pages(String),
+    /// Into the volume itself.
+    Volume(Filling),
+    /// A pass of a container's log; without a file once it could not be written.
+    Log(String, PathBuf, Option<File>),
 }
 
 /// The receiving side of one migration.
@@ -85,6 +96,8 @@ pub(crate) struct Inbox {
     pages: HashMap<String, PagesIn>,
     /// Containers whose memory comes apart from their images.
     lazy: HashSet<String>,
+    volumes: Volumes,
+    logs: Logs,
     news: watch::Sender<Arrivals>,
 }
 
@@ -97,13 +110,26 @@ impl Inbox {
             open: HashMap::new(),
             pages: HashMap::new(),
             lazy: HashSet::new(),
+            volumes: Volumes::default(),
+            logs: Logs::default(),
             news: watch::Sender::default(),
         }
+    }
+
+    /// Lets the directories of volumes go: nothing more comes for them.
+    pub(super) fn close_volumes(&mut self) {
+        self.volumes = Volumes::default();
+        self.open.retain(|_, open| !matches!(open, Open::Volume(_)));
     }
 
     /// The news, for whoever waits.
     pub(crate) fn watch(&self) -> watch::Receiver<Arrivals> {
         self.news.subscribe()
+    }
+
+    /// Where logs go.
+    pub(super) fn logs(&self) -> Logs {
+        self.logs.clone()
     }
 
     /// Where pages of memory are kept.
@@ -114,6 +140,11 @@ impl Inbox {
     /// The images of these containers lack memory: they are complete only together with it, wherever it has come.
     pub(super) fn expect_memory(&mut self, containers: HashSet<String>) {
         self.lazy = containers;
+    }
+
+    /// Content of these volumes comes, and is written into them at once.
+    pub(super) fn expect_volumes(&mut self, volumes: Vec<Volume>) {
+        self.volumes = Volumes::new(volumes);
     }
 
     /// How many objects have arrived as a whole.
@@ -146,11 +177,24 @@ impl Inbox {
                             pages.take(data).await?;
                         }
                     }
+                    Some(Open::Volume(filling)) => filling.take(data).await?,
+                    Some(Open::Log(container, _, log)) => {
+                        if let Some(file) = log
+                            && let Err(error) = file.write_all(&data)
+                        {
+                            self.logs.lost(container, &error.to_string());
+                            *log = None;
+                        }
+                    }
                     None => {}
                 }
             }
             Event::ObjectEnd { id, .. } => {
-                self.open.remove(&id);
+                match self.open.remove(&id) {
+                    Some(Open::Volume(filling)) => self.volumes.end(filling).await?,
+                    Some(Open::Log(container, path, Some(_))) => self.logs.arrived(&container, path),
+                    _ => {}
+                }
                 self.news.send_modify(|news| news.ended += 1);
             }
             Event::Ignored => {}
@@ -178,17 +222,28 @@ impl Inbox {
             self.open.insert(id, Open::Pages(container.clone()));
             return Ok(());
         }
+        if let ObjectKind::Volume { volume, .. } = &spec.kind {
+            let filling = self.volumes.begin(volume)?;
+            self.open.insert(id, Open::Volume(filling));
+            return Ok(());
+        }
         let path = place(&self.directory, &spec.kind);
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(spec.mode)
-            .open(&path)
-            .map_err(|source| InboxError::Write {
-                path: path.clone(),
-                source,
-            })?;
-        self.open.insert(id, Open::File(path, file));
+            .open(&path);
+        let open = match (&spec.kind, file) {
+            (ObjectKind::Log { container, .. }, file) => {
+                if let Err(error) = &file {
+                    self.logs.lost(container, &error.to_string());
+                }
+                Open::Log(container.clone(), path, file.ok())
+            }
+            (_, Ok(file)) => Open::File(path, file),
+            (_, Err(source)) => return Err(InboxError::Write { path, source }),
+        };
+        self.open.insert(id, open);
         Ok(())
     }
 
@@ -219,6 +274,9 @@ fn place(directory: &Path, kind: &ObjectKind) -> PathBuf {
         ObjectKind::Descriptors { container } => directory.join(container).join(DESCRIPTORS),
         ObjectKind::Pages { container, .. } => store_dir(&directory.join(container)),
         ObjectKind::FileStream { container, pass } => tree(directory, container.as_deref(), *pass),
+        // Never kept here: it goes where it belongs at once.
+        ObjectKind::Volume { volume, .. } => directory.join(format!("{volume}.volume")),
+        ObjectKind::Log { container, pass } => directory.join(format!("{container}.log.{pass}")),
     }
 }
 

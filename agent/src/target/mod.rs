@@ -8,6 +8,7 @@
 //! | `restoring` | the containers, one after the other, as kubelet starts them |
 //! | `container` | one container and its runtime |
 //! | `trees` | files written before the processes exist |
+//! | `volumes` | volumes, filled while their content arrives |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
 //! | `doors` | by what the source's agent comes |
@@ -33,6 +34,7 @@ mod lane;
 pub(crate) mod lanes;
 mod letting_go;
 pub(crate) mod link;
+mod logs;
 pub(crate) mod page_server;
 pub(crate) mod pages;
 pub mod parking;
@@ -43,6 +45,7 @@ pub(crate) mod stores;
 mod task;
 pub(crate) mod trees;
 mod verdict;
+pub(crate) mod volumes;
 
 pub use container::ContainerError;
 pub use doors::Doors;

@@ -3,7 +3,10 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
-use godwit_network::mute::{Voice, mute};
+use godwit_network::{
+    Netns,
+    mute::{Voice, mute},
+};
 use godwit_runtime::record::unix_ms;
 use godwit_transfer::{ContainerName, Message, Pass, Restored};
 use tokio::{
@@ -15,6 +18,7 @@ use super::{
     attempt::texts,
     container::{ContainerError, TargetContainer},
     inbox::Arrivals,
+    logs::Logs,
     page_server::PageServer,
     parking::end_parking,
     trees::Tree,
@@ -48,6 +52,7 @@ pub(super) struct Restoring<'a> {
     pub(super) progress: &'a Progress<TargetStep>,
     pub(super) journal: &'a mut Journal<TargetEntry>,
     pub(super) deadline: Instant,
+    pub(super) logs: Logs,
 }
 
 /// A pod that is restored and held.
@@ -64,10 +69,13 @@ impl Restoring<'_> {
     /// Restores and holds every container, in the order of their start.
     pub(super) async fn run(mut self, mut news: watch::Receiver<Arrivals>) -> Result<Held, Failure> {
         self.progress.enter(TargetStep::PrepareAddress).await?;
-        let voice = self.prepare_addresses().await?;
+        let netns = self.prepare_addresses().await?;
         self.start_page_servers().await?;
         wait(&mut news, TargetStep::EndParking, |news| news.end_parking).await?;
         self.progress.enter(TargetStep::EndParking).await?;
+        // Not before, for sidecars that start anew run already, and need the network while memory is copied.
+        mute(&netns).await.at(TargetStep::EndParking)?;
+        let voice = Voice::prepare(netns).await.at(TargetStep::EndParking)?;
         end_parking(self.node, self.pod_uid, self.deadline)
             .await
             .at(TargetStep::EndParking)?;
@@ -97,6 +105,7 @@ impl Restoring<'_> {
             .parked(self.deadline)
             .await
             .map_err(|error| of(TargetStep::AwaitParked, &error))?;
+        self.logs.parked(self.node.clone(), name, &parked.id);
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
         wait(news, step, |news| news.spawn_ready).await?;
@@ -210,12 +219,12 @@ impl Restoring<'_> {
         Ok(applied)
     }
 
-    /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet, and they must not
-    /// be heard. Gives what ends the silence.
+    /// CRIU binds the restored sockets to the source's addresses, so the pod must have them; nothing may reach them yet. Gives the pod's
+    /// network namespace.
     ///
     /// Before the parking ends: once a `create` is parked, the pod's shim holds its lock, and containerd answers no
     /// question about the pod's processes (each waits for `io.containerd.timeout.task.state`, 2 s; four of them cost 8 s).
-    async fn prepare_addresses(&mut self) -> Result<Voice, Failure> {
+    async fn prepare_addresses(&mut self) -> Result<Netns, Failure> {
         let step = TargetStep::PrepareAddress;
         let pod = discover(&self.node.cri, &self.node.host, self.pod_uid)
             .await
@@ -249,9 +258,7 @@ impl Restoring<'_> {
             addresses: self.addresses,
         };
         self.node.carry.prepare(newcomer).await.at(step)?;
-        let netns = netns::open(&self.node.host, &place).at(step)?;
-        mute(&netns).await.at(step)?;
-        Voice::prepare(netns).await.at(step)
+        netns::open(&self.node.host, &place).at(step)
     }
 }
 

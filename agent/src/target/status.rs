@@ -1,6 +1,6 @@
 //! What the target's agent says in `status.target`.
 
-use godwit_crds::{TargetMemory, TargetReport, TargetState};
+use godwit_crds::{MAX_WARNINGS, TargetMemory, TargetReport, TargetState};
 
 use crate::{failure::Failure, kube_side::TargetReporter};
 
@@ -31,6 +31,12 @@ impl TargetStatus {
     /// What is said of the pod's memory, together with what is said next.
     pub(super) fn memory(&mut self, memory: TargetMemory) {
         self.report.memory = Some(memory);
+    }
+
+    /// What is different from what it should be, said together with what is said next.
+    pub(super) fn warn(&mut self, warnings: Vec<String>) {
+        self.report.warnings.extend(warnings);
+        self.report.warnings.truncate(MAX_WARNINGS);
     }
 
     /// Says again what has changed.

@@ -173,6 +173,7 @@ impl TargetTask {
             sysv_owner: None,
             addresses: Vec::new(),
             manifest: Manifest::default(),
+            volumes: Vec::new(),
         };
         let mut inbox = Inbox::new(self.node.layout.images_dir().join(uid));
         let prepared = tokio::select! {
@@ -190,10 +191,17 @@ impl TargetTask {
         };
         // What is held, or given up, is never resumed.
         self.doors.close();
+        // Open, they would keep kubelet from removing the pod.
+        inbox.close_volumes();
+        attempt.volumes.clear();
         match prepared {
             Ok(held) => {
                 status.say(TargetState::Holding);
-                match hear_decision(&mut receiver, &attempt.progress).await {
+                let decision = hear_decision(&mut receiver, &attempt.progress, &mut inbox).await;
+                if !matches!(decision, Some(Decision::Aborted)) {
+                    status.warn(inbox.logs().settle().await);
+                }
+                match decision {
                     Some(Decision::Committed) => {
                         let link = Some(&sender);
                         self.let_go(
@@ -314,14 +322,23 @@ async fn up_to_prepared(
 }
 
 /// The decision, if the source tells it on this connection; `None` if the connection is gone.
-async fn hear_decision(receiver: &mut Receiver, progress: &Progress<TargetStep>) -> Option<Decision> {
+async fn hear_decision(
+    receiver: &mut Receiver,
+    progress: &Progress<TargetStep>,
+    inbox: &mut Inbox,
+) -> Option<Decision> {
     // A test may want this side to fail here; the decision is the source's all the same.
     let _ = progress.enter(TargetStep::AwaitVerdict).await;
     loop {
         match receiver.recv().await {
             Ok(godwit_transfer::Event::Message(Message::Committed(_))) => return Some(Decision::Committed),
             Ok(godwit_transfer::Event::Message(Message::Abort(_))) => return Some(Decision::Aborted),
-            Ok(_) => {}
+            // The ends of the logs.
+            Ok(event) => {
+                if let Err(error) = inbox.take(event).await {
+                    tracing::warn!(error = chain(&error), "what came last could not be kept");
+                }
+            }
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error),

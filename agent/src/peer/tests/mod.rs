@@ -77,6 +77,7 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         addresses: vec![],
         host_paths: vec![],
         containers: vec![entry],
+        ..Manifest::default()
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;

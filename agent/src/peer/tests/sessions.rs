@@ -217,6 +217,7 @@ async fn a_link_that_is_cut_inside_an_object() {
             owns_sysv: true,
             lazy: true,
         }],
+        ..Manifest::default()
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;
@@ -295,6 +296,7 @@ async fn a_peer_that_takes_nothing() {
             owns_sysv: true,
             lazy: true,
         }],
+        ..Manifest::default()
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;

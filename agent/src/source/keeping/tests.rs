@@ -52,6 +52,7 @@ fn manifest() -> Manifest {
             owns_sysv: true,
             lazy: true,
         }],
+        ..Manifest::default()
     }
 }
 
