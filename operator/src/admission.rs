@@ -35,4 +35,4 @@ pub async fn create(pods: &Api<Pod>, pod: &Pod, mode: Mode) -> Result<Option<Str
 
 /// In the API server's message where a webhook does not declare `sideEffects: None`
 /// (apiserver/pkg/admission/plugin/webhook/errors/statuserror.go, `NewDryRunUnsupportedErr`).
-const NO_DRY_RUN: &str = "does not support dry run";
+pub const NO_DRY_RUN: &str = "does not support dry run";

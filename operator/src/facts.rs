@@ -5,6 +5,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::ResourceExt;
 
+use crate::containers;
+use crate::owner::Owner;
+
 /// Taint by which an administrator says that a node is shut down and none of its pods can run.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
@@ -27,6 +30,9 @@ pub struct Observed {
     pub maker: Option<PodMigration>,
     /// What the API server says against the target pod, asked in a dry run. Filled during preflight only.
     pub target_refusal: Option<String>,
+    /// The object of the pod's owner, where its kind is one that Godwit knows. Filled during preflight, preparing and
+    /// finishing only.
+    pub owner: Option<Owner>,
 }
 
 impl Observed {
@@ -102,16 +108,25 @@ pub fn has_ended(pod: &Pod) -> bool {
         })
 }
 
-/// Statuses of the main containers.
+/// Statuses of the main containers and of the native sidecars.
 pub fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status
-        .iter()
-        .flat_map(|status| status.container_statuses.iter().flatten())
+    let is_sidecar = |name: &str| {
+        let mut sidecars = pod.spec.iter().flat_map(containers::sidecars);
+        sidecars.any(|container| container.name == name)
+    };
+    pod.status.iter().flat_map(move |status| {
+        let init = status.init_container_statuses.iter().flatten();
+        let sidecars = init.filter(move |container| is_sidecar(&container.name));
+        sidecars.chain(status.container_statuses.iter().flatten())
+    })
 }
 
-/// True when kubelet says that every main container runs.
+/// True when kubelet says that every main container and every native sidecar runs.
 pub fn all_containers_run(pod: &Pod) -> bool {
-    let wanted = pod.spec.as_ref().map_or(0, |spec| spec.containers.len());
+    let wanted = pod
+        .spec
+        .as_ref()
+        .map_or(0, |spec| containers::lasting(spec).count());
     let running = container_statuses(pod).filter(|container| {
         container
             .state

@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod apply;
 pub mod args;
+pub mod containers;
 pub mod controller;
 pub mod decide;
 pub mod definition;
@@ -25,6 +26,7 @@ pub mod leader;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
+pub mod owner;
 pub mod preflight;
 pub mod publish;
 pub mod reason;

@@ -1,6 +1,8 @@
 //! Collects what a decision depends on. Everything is read from the API server, not from a cache: a decision from
 //! stale facts could create a second target or miss an older migration.
 
+mod owner;
+
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -9,7 +11,7 @@ use thiserror::Error;
 
 use crate::admission::{self, Mode};
 use crate::facts::Observed;
-use crate::target_pod;
+use crate::owner::target_of;
 
 /// Why facts are missing.
 #[derive(Debug, Error)]
@@ -51,6 +53,7 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         others: Vec::new(),
         maker: None,
         target_refusal: None,
+        owner: None,
     };
     match phase {
         // Nothing else is asked of these.
@@ -61,7 +64,8 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
             observed.nodes = candidates(client, &observed).await?;
             if let Some(source) = &observed.source {
                 observed.maker = maker(&migrations, source).await?;
-                let target = target_pod::build(source, &observed.migration);
+                observed.owner = owner::of(client, namespace, &observed).await?;
+                let target = target_of(source, &observed.migration, observed.owner.as_ref());
                 observed.target_refusal = refusal(client, namespace, &target).await?;
             }
         }
@@ -85,6 +89,9 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
                     .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
                 let names = [Some(plan.source_node), plan.target_node.or(bound_to)];
                 observed.nodes = named(client, names.into_iter().flatten()).await?;
+            }
+            if matches!(phase, MigrationPhase::Preparing | MigrationPhase::Finishing) {
+                observed.owner = owner::of(client, namespace, &observed).await?;
             }
         }
     }

@@ -39,6 +39,8 @@ pub const COMMITTED: &str = "Committed";
 pub const SETTLED: &str = "Settled";
 /// The target has taken the source's place.
 pub const SUCCEEDED: &str = "Migrated";
+/// The pod has moved, and an agent says what did not go as it should.
+pub const MOVED_WITH_WARNING: &str = "MovedWithWarning";
 /// The target took the source's place and was then deleted, or lost its node, before the migration was over.
 pub const TARGET_GONE_AFTER_COMMIT: &str = "TargetGoneAfterCommit";
 /// The target runs, and its memory is still being filled in on its node.
@@ -50,3 +52,11 @@ pub const SLOWED_DOWN: &str = "SlowedDown";
 pub const PRE_COPY_UNAVAILABLE: &str = "PreCopyUnavailable";
 /// Waiting for an agent that must decide and does not answer.
 pub const WAITING_FOR_AGENT: &str = "WaitingForAgent";
+/// The owner of the pod was deleted, or ended, while the pod was on its way: the target goes as the source would have gone.
+pub const OWNER_GONE: &str = "OwnerGone";
+/// Waiting for the owner of the pod to be at rest, so that it takes the target in the place of the source.
+pub const WAITING_FOR_OWNER: &str = "WaitingForOwner";
+/// The target belongs to the owner of the source now.
+pub const ADOPTED: &str = "Adopted";
+/// The API server has refused to give the target what makes it the owner's.
+pub const ADOPTION_REFUSED: &str = "AdoptionRefused";

@@ -7,6 +7,7 @@ mod support;
 use godwit_crds::{MemoryMode, MigrationPhase, TargetSpec, Verdict};
 use godwit_operator::decide::decide;
 use godwit_operator::facts::Observed;
+use godwit_operator::owner::Owner;
 use godwit_operator::preflight;
 use serde_json::{Value, json};
 use support::{at, migration, node, observed, pod, to_node};
@@ -75,7 +76,7 @@ fn a_missing_pod_is_the_only_finding() {
 #[test]
 fn pods_that_cannot_move_are_refused_by_name() {
     let hook = json!({"postStart": {"exec": {"command": ["true"]}}});
-    let cases: [(&str, Value, &str); 25] = [
+    let cases: [(&str, Value, &str); 24] = [
         ("/status/phase", json!("Pending"), "PodNotRunning"),
         ("/status/phase", json!("Succeeded"), "PodNotRunning"),
         ("/status/containerStatuses", json!([]), "PodNotRunning"),
@@ -119,14 +120,9 @@ fn pods_that_cannot_move_are_refused_by_name() {
             "OperatingSystemUnsupported",
         ),
         (
-            "/spec/ephemeralContainers",
-            json!([{"name": "debug", "image": "x"}]),
-            "EphemeralContainersUnsupported",
-        ),
-        (
             "/spec/initContainers",
             json!([{"name": "proxy", "image": "x", "restartPolicy": "Always"}]),
-            "NativeSidecarsUnsupported",
+            "PodNotRunning",
         ),
         ("/spec/containers/0/tty", json!(true), "TerminalUnsupported"),
         ("/spec/containers/0/stdin", json!(true), "TerminalUnsupported"),
@@ -170,10 +166,10 @@ fn a_refused_volume_is_named_with_its_kind() {
     let mut observed = observed();
     observed.source = Some(pod(set(
         "/spec/volumes",
-        json!([{"name": "cache", "emptyDir": {}}, {"name": "logs", "hostPath": {"path": "/x"}}]),
+        json!([{"name": "cache", "nfs": {"server": "s", "path": "/"}}, {"name": "logs", "hostPath": {"path": "/x", "type": "Socket"}}]),
     )));
     let message = decide(&observed, at(5)).status.message.unwrap();
-    assert!(message.contains("cache (emptyDir), logs (hostPath)"), "{message}");
+    assert!(message.contains("cache (nfs), logs (hostPath)"), "{message}");
 }
 
 #[test]
@@ -370,4 +366,120 @@ fn a_spec_that_was_stored_before_its_schema_is_refused_by_name() {
         );
         assert!(status.message.unwrap().contains(value));
     }
+}
+
+/// A pod of that owner, whose object says that.
+fn owned(version: &str, kind: &str, owner: Option<Owner>) -> Observed {
+    Observed {
+        source: Some(pod(|pod| {
+            pod["metadata"]["ownerReferences"] = json!([
+                {"apiVersion": version, "kind": kind, "name": "shop", "uid": "owner-uid", "controller": true}
+            ]);
+        })),
+        owner,
+        ..observed()
+    }
+}
+
+fn replica_set(selector: &Value) -> Owner {
+    let object = json!({"metadata": {"uid": "owner-uid"}, "spec": {"selector": selector}});
+    Owner::of_replica_set(&serde_json::from_value(object).unwrap(), "owner-uid")
+}
+
+fn job(manager: Option<&str>) -> Owner {
+    let spec = json!({"template": {}, "managedBy": manager, "selector": {"matchLabels": {"app": "redis"}}});
+    let object = json!({"metadata": {"uid": "owner-uid"}, "spec": spec});
+    Owner::of_job(&serde_json::from_value(object).unwrap(), "owner-uid")
+}
+
+#[test]
+fn pods_of_owners_that_take_a_target_pass() {
+    let by_label = replica_set(&json!({"matchLabels": {"app": "redis"}}));
+    for (version, kind, owner) in [
+        ("apps/v1", "ReplicaSet", by_label),
+        ("batch/v1", "Job", job(None)),
+        ("batch/v1", "Job", job(Some("kubernetes.io/job-controller"))),
+    ] {
+        let observed = owned(version, kind, Some(owner));
+        assert_eq!(
+            decide(&observed, at(5)).status.phase,
+            MigrationPhase::Preparing,
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn pods_of_other_owners_are_refused_by_the_owners_name_with_a_cure() {
+    let wide = replica_set(&json!({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}));
+    let cases: [(&str, &str, Option<Owner>, &str, &str); 8] = [
+        (
+            "apps/v1",
+            "StatefulSet",
+            None,
+            "StatefulSetUnsupported",
+            "delete the pod",
+        ),
+        (
+            "apps/v1",
+            "DaemonSet",
+            None,
+            "DaemonSetUnsupported",
+            "nothing to move",
+        ),
+        ("v1", "Node", None, "OwnerUnsupported", "annotate the pod"),
+        (
+            "example.com/v1",
+            "Machine",
+            None,
+            "OwnerUnsupported",
+            "godwit.dev/owner-accepts-new-name=true",
+        ),
+        (
+            "apps/v1",
+            "ReplicaSet",
+            Some(Owner::absent()),
+            "OwnerGone",
+            "is gone",
+        ),
+        (
+            "apps/v1",
+            "ReplicaSet",
+            None,
+            "OwnerGone",
+            "has not been looked at",
+        ),
+        (
+            "apps/v1",
+            "ReplicaSet",
+            Some(wide),
+            "OwnerSelectorUnsupported",
+            "select by a label",
+        ),
+        (
+            "batch/v1",
+            "Job",
+            Some(job(Some("example.com/queue"))),
+            "OwnerUnsupported",
+            "spec.managedBy",
+        ),
+    ];
+    for (version, kind, owner, reason, cure) in cases {
+        let observed = owned(version, kind, owner);
+        assert_refused(&observed, reason);
+        let message = decide(&observed, at(5)).status.message.unwrap();
+        assert!(
+            message.contains(&format!("{kind} shop")) && message.contains(cure),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_owner_is_taken_at_its_pods_word() {
+    let mut observed = owned("example.com/v1", "Machine", None);
+    let source = observed.source.as_mut().unwrap();
+    let annotations = source.metadata.annotations.get_or_insert_default();
+    annotations.insert("godwit.dev/owner-accepts-new-name".to_owned(), "true".to_owned());
+    assert_eq!(decide(&observed, at(5)).status.phase, MigrationPhase::Preparing);
 }

@@ -14,6 +14,7 @@
 //! From `Copying` on the agents decide, and the operator follows their reports. The one exception, a source that can
 //! never report again, is in [`orphan`].
 
+mod adopting;
 mod filling;
 mod finishing;
 mod memory;
@@ -29,6 +30,7 @@ mod undo;
 use godwit_crds::{ConditionType, MigrationPhase, condition};
 use jiff::Timestamp;
 
+pub use adopting::adoption_refused;
 pub use orphan::AWAY_AFTER_DEADLINE;
 pub use parking::{IMAGE_GRACE, Parking, UNSCHEDULABLE_GRACE};
 pub use step::{Action, Announcement, Decision, On};

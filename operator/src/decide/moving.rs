@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use godwit_crds::{ConditionType, MigrationPhase, SourceState};
+use godwit_crds::{ConditionType, MigrationPhase, SourceState, condition};
 
 use super::memory;
 use super::orphan::{self, Verdict};
@@ -37,6 +37,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
         }
         Some(SourceState::Copying) | None => {}
     }
+    call_off(step);
     match orphan::judge(step) {
         Verdict::Wait(None) => {
             if step.status.phase == MigrationPhase::Copying {
@@ -55,6 +56,23 @@ pub(super) fn decide(step: &mut Step<'_>) {
     }
 }
 
+/// A scale-down, a new revision, or whoever else ends the source, wins over a migration that is not committed. Only the
+/// source's agent knows whether it is, so it is asked, not told.
+fn call_off(step: &mut Step<'_>) {
+    let observed = step.observed;
+    let stays = observed
+        .planned_source()
+        .is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
+    // Of a lost node nobody could answer; `orphan` decides.
+    let is_lost = step
+        .plan()
+        .is_none_or(|plan| observed.is_surely_dead(&plan.source_node));
+    if !stays && !is_lost {
+        let message = "the source pod ended, or was deleted by its owner or a user";
+        step.condition(ConditionType::CalledOff, true, reason::SOURCE_GONE, message);
+    }
+}
+
 fn committed(step: &mut Step<'_>, reason: &str, message: &str) {
     step.condition(ConditionType::Committed, true, reason, message);
     step.announce(On::Target, false, reason, message);
@@ -62,6 +80,10 @@ fn committed(step: &mut Step<'_>, reason: &str, message: &str) {
 }
 
 fn rolled_back(step: &mut Step<'_>) {
+    // What breaks on a node when the pod goes away is not the reason.
+    if let Some(why) = condition(&step.status.conditions, ConditionType::CalledOff).cloned() {
+        return step.fail(&why.reason, format!("{} before the commit", why.message));
+    }
     let source = step.status.source.clone();
     let target = step.status.target.clone();
     let reason = source

@@ -68,14 +68,9 @@ pub(super) fn progress(pod: &Pod, now: Timestamp) -> Parking {
         .start_time
         .as_ref()
         .map_or(Duration::ZERO, |start| elapsed(start.0, now));
-    let parks = || {
-        status
-            .init_container_statuses
-            .iter()
-            .flatten()
-            .filter(|container| container.name.starts_with(PARK_PREFIX))
-    };
-    for container in parks() {
+    // Those that come before the last parking one; those after it wait for the freeze.
+    let begun = || status.init_container_statuses.iter().flatten();
+    for container in begun() {
         if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref())
             && let Some(why) = hopeless(waiting, bound_for)
         {
@@ -94,9 +89,9 @@ pub(super) fn progress(pod: &Pod, now: Timestamp) -> Parking {
         .spec
         .iter()
         .flat_map(|spec| spec.init_containers.iter().flatten())
-        .next_back()
+        .rfind(|container| container.name.starts_with(PARK_PREFIX))
         .map(|container| container.name.clone());
-    let parked = parks().any(|container| Some(&container.name) == last.as_ref() && is_running(container));
+    let parked = begun().any(|container| Some(&container.name) == last.as_ref() && is_running(container));
     if parked {
         Parking::Parked { node }
     } else {

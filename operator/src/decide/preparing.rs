@@ -7,7 +7,8 @@ use godwit_crds::{ConditionType, MigrationPhase};
 
 use super::parking::{Parking, progress};
 use super::step::{Action, Step};
-use crate::{facts, reason, target_pod};
+use crate::owner::{Owner, target_of};
+use crate::{facts, reason};
 
 /// Graces run out without an event in the cluster.
 const TICK: Duration = Duration::from_secs(2);
@@ -33,7 +34,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
     else {
         return step.fail(
             reason::SOURCE_GONE,
-            "the source pod ended or was deleted while the target pod was being prepared".to_owned(),
+            "the source pod ended, or was deleted by its owner or a user, while the target pod was being prepared".to_owned(),
         );
     };
     let recorded = step.plan().and_then(|plan| plan.target_pod_uid.clone());
@@ -69,10 +70,12 @@ pub(super) fn decide(step: &mut Step<'_>) {
             );
         }
         (None, None, None) => {
-            step.act(Action::CreateTarget(Box::new(target_pod::build(
-                source,
-                &observed.migration,
-            ))));
+            if let Some(Owner::Ends(why)) = &observed.owner {
+                let message = format!("the pod's owner {why}, and the pod will go with it");
+                return step.fail(reason::OWNER_GONE, message);
+            }
+            let target = target_of(source, &observed.migration, observed.owner.as_ref());
+            step.act(Action::CreateTarget(Box::new(target)));
             step.look_again(TICK);
         }
     }

@@ -85,6 +85,9 @@ pub(super) fn check(step: &mut Step<'_>) {
         &message,
     );
     step.announce(On::Source, false, "MigrationStarted", &message);
+    for warning in checks.iter().filter(|check| preflight::is_loss(check)) {
+        step.announce(On::Source, true, warning.reason, &warning.message);
+    }
     step.enter(MigrationPhase::Preparing, reason::CHECKS_PASSED, message);
 }
 

@@ -13,6 +13,7 @@ use kube::ResourceExt;
 
 use super::timings;
 use crate::facts::Observed;
+use crate::owner::Withheld;
 
 /// How long a message in the status may be; kubelet's and CRIU's can be pages.
 const MESSAGE_LIMIT: usize = 2_000;
@@ -37,6 +38,39 @@ pub enum Action {
     },
     /// Marks the target pod as the workload, so that its parking containers end at once from now on.
     MarkTarget {
+        /// Name of the pod.
+        name: String,
+        /// Only this very pod.
+        uid: String,
+    },
+    /// Gives the source pod the lowest deletion cost, so that its owner, with one pod too many, deletes this one. Only ever after
+    /// the commit.
+    CostSource {
+        /// Name of the pod.
+        name: String,
+        /// Only this very pod.
+        uid: String,
+    },
+    /// Takes from the source pod what makes it its owner's, so that its end is none of the owner's. Only ever after the commit.
+    ReleaseSource {
+        /// Name of the pod.
+        name: String,
+        /// Only this very pod.
+        uid: String,
+        /// What to take.
+        take: Box<Withheld>,
+    },
+    /// Gives the target pod what makes it its owner's. Only ever after the commit.
+    AdoptTarget {
+        /// Name of the pod.
+        name: String,
+        /// Only this very pod.
+        uid: String,
+        /// What to give.
+        give: Box<Withheld>,
+    },
+    /// Deletes the target pod, which runs, with the grace that the user gave it: its owner is gone. Only ever after the commit.
+    RetireTarget {
         /// Name of the pod.
         name: String,
         /// Only this very pod.

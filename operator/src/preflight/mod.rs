@@ -2,14 +2,19 @@
 //! change. The agents' own checks (processes, sockets, mounts) follow on the nodes.
 
 mod admission;
+mod containers;
 mod memory;
 mod nodes;
+mod owner;
 mod pod;
+mod probes;
 mod volumes;
 
 use godwit_crds::{CheckResult, Verdict};
 
 use crate::facts::Observed;
+
+pub(crate) use probes::liveness_allows;
 
 /// One check and what it found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +71,11 @@ impl Check {
     }
 }
 
+/// True for a warning that something of the pod will not be there after the move: worth an event, not only a line in the status.
+pub fn is_loss(check: &Check) -> bool {
+    check.verdict == Verdict::Warn && containers::LOSSES.contains(&check.name)
+}
+
 /// All checks, in an order in which the first refusal is the one to act on. A pod that is not there has one check only.
 pub fn run(observed: &Observed) -> Vec<Check> {
     let name = &observed.migration.spec.pod_name;
@@ -76,6 +86,9 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     };
     let mut checks = vec![Check::pass("PodExists", "PodNotFound")];
     checks.extend(pod::checks(source));
+    checks.extend(containers::checks(observed, source));
+    checks.push(probes::liveness(observed, source));
+    checks.push(owner::check(observed, source));
     checks.push(volumes::check(source));
     checks.extend(nodes::checks(observed, source));
     checks.push(memory::tracking(observed, source));

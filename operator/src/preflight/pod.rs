@@ -5,16 +5,16 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
 
 use super::Check;
+use crate::containers::lasting;
 use crate::{facts, target_pod};
 
 /// Name of a check, reason of its refusal, and the check itself, which gives what stands in the way.
 type Rule = (&'static str, &'static str, fn(&Pod, &PodSpec) -> Option<String>);
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 15] = [
     ("MirrorPod", "MirrorPodUnsupported", mirror),
     ("PodRunning", "PodNotRunning", running),
     ("PodIsNoTarget", "TargetOfAnotherMigration", other_target),
-    ("PodHasNoOwner", "OwnerUnsupported", owner),
     ("HostNamespaces", "HostNamespacesUnsupported", host_namespaces),
     ("HostPorts", "HostPortsUnsupported", host_ports),
     ("UserNamespaces", "UserNamespacesUnsupported", user_namespaces),
@@ -25,10 +25,7 @@ const RULES: [Rule; 19] = [
     ),
     ("RuntimeClass", "RuntimeClassUnsupported", runtime_class),
     ("OperatingSystem", "OperatingSystemUnsupported", operating_system),
-    ("EphemeralContainers", "EphemeralContainersUnsupported", ephemeral),
-    ("NativeSidecars", "NativeSidecarsUnsupported", sidecars),
     ("Terminal", "TerminalUnsupported", terminal),
-    ("PostStartHook", "PostStartHookUnsupported", post_start),
     ("Devices", "DevicesUnsupported", devices),
     ("SchedulingGroup", "SchedulingGroupUnsupported", scheduling_group),
     ("Hostname", "HostnameUnsupported", hostname),
@@ -93,14 +90,6 @@ fn other_target(pod: &Pod, _: &PodSpec) -> Option<String> {
         .then(|| format!("the pod is the target of migration {migration}, which is not over; wait for it"))
 }
 
-fn owner(pod: &Pod, _: &PodSpec) -> Option<String> {
-    let owner = pod.owner_references().first()?;
-    Some(format!(
-        "the pod belongs to {} {}; only pods without an owner can move yet",
-        owner.kind, owner.name
-    ))
-}
-
 fn host_namespaces(_: &Pod, spec: &PodSpec) -> Option<String> {
     let used: Vec<&str> = [
         ("hostNetwork", spec.host_network),
@@ -119,9 +108,7 @@ fn host_namespaces(_: &Pod, spec: &PodSpec) -> Option<String> {
 }
 
 fn host_ports(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let ports = spec
-        .containers
-        .iter()
+    let ports = lasting(spec)
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| port.host_port);
     let ports: Vec<String> = ports
@@ -164,46 +151,13 @@ fn operating_system(_: &Pod, spec: &PodSpec) -> Option<String> {
     Some(format!("pods of {os} cannot move"))
 }
 
-fn ephemeral(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let names: Vec<&str> = spec
-        .ephemeral_containers
-        .iter()
-        .flatten()
-        .map(|container| container.name.as_str())
-        .collect();
-    (!names.is_empty()).then(|| format!("ephemeral containers ({}) cannot move, and a pod never loses them again; migrate pods that were not debugged this way", names.join(", ")))
-}
-
-fn sidecars(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let names = named(spec.init_containers.as_deref().unwrap_or_default(), |container| {
-        container.restart_policy.as_deref() == Some("Always")
-    });
-    names.map(|names| {
-        format!("init containers that go on running ({names}) cannot move yet; make them ordinary containers")
-    })
-}
-
 fn terminal(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let names = named(&spec.containers, |container| {
+    let names = named(spec, |container| {
         container.tty == Some(true) || container.stdin == Some(true)
     });
     names.map(|names| {
         format!(
             "containers with tty or stdin ({names}) hang on a terminal of their node; create the pod without"
-        )
-    })
-}
-
-fn post_start(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let names = named(&spec.containers, |container| {
-        container
-            .lifecycle
-            .as_ref()
-            .is_some_and(|lifecycle| lifecycle.post_start.is_some())
-    });
-    names.map(|names| {
-        format!(
-            "postStart hooks ({names}) would run a second time, in a held container; create the pod without"
         )
     })
 }
@@ -216,7 +170,7 @@ fn devices(_: &Pod, spec: &PodSpec) -> Option<String> {
     {
         return Some("the pod has resource claims: the state of a device cannot move".to_owned());
     }
-    let names = named(&spec.containers, |container| {
+    let names = named(spec, |container| {
         let lists = container
             .resources
             .iter()
@@ -243,7 +197,7 @@ fn hostname(pod: &Pod, spec: &PodSpec) -> Option<String> {
 }
 
 fn container_names(_: &Pod, spec: &PodSpec) -> Option<String> {
-    let names = named(&spec.containers, |container| {
+    let names = named(spec, |container| {
         container.name.starts_with(godwit_crds::PARK_PREFIX)
     });
     names.map(|names| {
@@ -270,9 +224,8 @@ fn address_family(pod: &Pod, _: &PodSpec) -> Option<String> {
     })
 }
 
-fn named(containers: &[Container], which: impl Fn(&Container) -> bool) -> Option<String> {
-    let names: Vec<&str> = containers
-        .iter()
+fn named(spec: &PodSpec, which: impl Fn(&Container) -> bool) -> Option<String> {
+    let names: Vec<&str> = lasting(spec)
         .filter(|container| which(container))
         .map(|container| container.name.as_str())
         .collect();

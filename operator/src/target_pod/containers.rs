@@ -1,13 +1,40 @@
-//! The main containers of a target pod: the same, but the application in them is warm already.
+//! The containers of a target pod: the same, but the application in those that are moved is warm already.
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 
-/// The container as it is in the target pod, without the mounts of those volumes.
-pub(super) fn warm(mut container: Container, without: &[String]) -> Container {
-    container.image_pull_policy = Some(pull_policy(&container).to_owned());
+/// The container as it is in the target pod, without the mounts of those volumes; `restart` names those that start fresh.
+pub(super) fn in_target(container: Container, restart: &[String], without: &[String]) -> Container {
+    let container = without_mounts(container, without);
+    if restart.contains(&container.name) {
+        // Between two moved ones it starts in the freeze, and no pull may come into that.
+        return Container {
+            image_pull_policy: Some(pull_policy(&container).to_owned()),
+            ..container
+        };
+    }
+    warm(container)
+}
+
+/// A native sidecar that is moved. Without a startup probe: kubelet starts the next container only when the probe has succeeded, and
+/// it cannot while the container is held until the commit, for which the next container is needed.
+pub(super) fn warm_sidecar(container: Container, without: &[String]) -> Container {
+    let container = warm(without_mounts(container, without));
+    Container {
+        startup_probe: None,
+        ..container
+    }
+}
+
+/// The container without the mounts of those volumes.
+pub(super) fn without_mounts(mut container: Container, without: &[String]) -> Container {
     if let Some(mounts) = &mut container.volume_mounts {
         mounts.retain(|mount| !without.contains(&mount.name));
     }
+    container
+}
+
+fn warm(mut container: Container) -> Container {
+    container.image_pull_policy = Some(pull_policy(&container).to_owned());
     container.startup_probe = container.startup_probe.map(every_second);
     // Too early a readiness probe only fails. The liveness probe keeps its delay: it would kill the container when
     // kubelet starts it cold later on.

@@ -105,7 +105,8 @@ fn pod_spec(
         .filter(|volume| is_injected(volume))
         .map(|volume| volume.name.clone())
         .collect();
-    let init_containers = Some(parking::containers(&spec.containers));
+    let restart = migration.spec.restart_containers.as_slice();
+    let init_containers = Some(parking::init_containers(&spec, restart, &injected));
     let has_priority_class = spec.priority_class_name.is_some();
     PodSpec {
         // The scheduler binds it; the plan's node is an affinity, so that volumes, taints and resources still count.
@@ -127,7 +128,7 @@ fn pod_spec(
         containers: spec
             .containers
             .into_iter()
-            .map(|container| containers::warm(container, &injected))
+            .map(|container| containers::in_target(container, restart, &injected))
             .collect(),
         ephemeral_containers: None,
         scheduling_gates: None,

@@ -166,3 +166,60 @@ fn a_source_agent_that_dies_after_the_commit_does_not_keep_its_pod_for_ever() {
     assert_eq!(world.status().phase, MigrationPhase::Succeeded);
     assert_eq!(world.observed.source_state(), Some(SourceState::Committed));
 }
+
+#[test]
+fn what_agents_warn_of_is_told_once_the_pod_has_moved() {
+    let mut world = until(MigrationPhase::Finishing);
+    world.set(|status| {
+        let source = status.source.get_or_insert_default();
+        source.warnings = vec!["the log is not complete".to_owned()];
+    });
+    world.settle();
+    world.settle();
+    assert_eq!(world.status().phase, MigrationPhase::Succeeded);
+    let told: Vec<_> = world
+        .announced
+        .iter()
+        .filter(|event| event.reason == "MovedWithWarning")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].warning && told[0].message.contains("not complete"));
+}
+
+#[test]
+fn a_source_is_removed_before_its_liveness_probe_would_kill_it_even_if_the_targets_agent_is_silent() {
+    for (seconds, removed) in [(8, false), (11, true)] {
+        let mut world = until(MigrationPhase::Finishing);
+        let source = world.observed.source.as_mut().unwrap().spec.as_mut().unwrap();
+        let probe = json!({"failureThreshold": 3, "periodSeconds": 6});
+        source.containers[0].liveness_probe = Some(serde_json::from_value(probe).unwrap());
+        world.look();
+        world.happen(Happening::Seconds(seconds));
+        world.look();
+        assert_eq!(world.source_deleted_by_us, removed, "{seconds}");
+    }
+}
+
+#[test]
+fn a_source_is_removed_before_its_liveness_probe_would_kill_it_even_if_the_target_is_not_ready() {
+    // The probe allows 12 s and a half from the freeze on.
+    for (probed, seconds, removed) in [(false, 20, false), (true, 8, false), (true, 11, true)] {
+        let mut world = until(MigrationPhase::Finishing);
+        let not_ready = |pod: &mut Option<k8s_openapi::api::core::v1::Pod>| {
+            let status = pod.as_mut().unwrap().status.as_mut().unwrap();
+            status.conditions = None;
+        };
+        world.happen(Happening::SourceAgentSteps);
+        world.happen(Happening::TargetAgentSteps);
+        not_ready(&mut world.observed.target);
+        if probed {
+            let source = world.observed.source.as_mut().unwrap().spec.as_mut().unwrap();
+            let probe = json!({"failureThreshold": 3, "periodSeconds": 6});
+            source.containers[0].liveness_probe = Some(serde_json::from_value(probe).unwrap());
+        }
+        world.look();
+        world.happen(Happening::Seconds(seconds));
+        world.look();
+        assert_eq!(world.source_deleted_by_us, removed, "{probed} {seconds}");
+    }
+}

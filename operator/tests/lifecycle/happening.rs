@@ -1,6 +1,9 @@
 //! What users, agents, kubelets and nodes may do between two looks.
 
-use godwit_crds::{MigrationPhase, Settlement, SourceState, TargetMemory, TargetReport, TargetState};
+use godwit_crds::{
+    ConditionType, MigrationPhase, Settlement, SourceReport, SourceState, TargetMemory, TargetReport,
+    TargetState, condition,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use proptest::prelude::*;
@@ -123,10 +126,10 @@ impl World {
 
     pub fn source_agent_steps(&mut self) {
         let overdue = self.now > self.status().plan.unwrap().deadline.0;
-        let wants_out = self.observed.wants_cancel()
-            || overdue
-            || self.observed.source.is_none()
-            || self.observed.target.is_none();
+        let called_off = condition(&self.status().conditions, ConditionType::CalledOff)
+            .is_some_and(|condition| condition.status == "True");
+        let wants_out =
+            self.observed.wants_cancel() || overdue || called_off || self.observed.target.is_none();
         let holds = self.observed.target_state() == Some(TargetState::Holding);
         let aborted = self.observed.target_state() == Some(TargetState::Aborted);
         let runs = self.observed.target_state() == Some(TargetState::Running);
@@ -140,7 +143,13 @@ impl World {
             Some(SourceState::Switching | SourceState::Copying) => SourceState::Switching,
             None => SourceState::Copying,
         };
-        self.set(|status| status.source = Some(source_says(next)));
+        let warnings = self.status().source.map(|report| report.warnings);
+        self.set(|status| {
+            status.source = Some(SourceReport {
+                warnings: warnings.unwrap_or_default(),
+                ..source_says(next)
+            });
+        });
     }
 
     pub fn target_agent_steps(&mut self) {

@@ -7,6 +7,8 @@ mod always;
 mod ends;
 mod happening;
 mod memory;
+mod owned;
+mod owners;
 mod phases;
 #[path = "../support/mod.rs"]
 mod support;

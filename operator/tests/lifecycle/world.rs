@@ -3,12 +3,13 @@
 use godwit_crds::{
     COMPLETED_ANNOTATION, ConditionType, MigrationPhase, PodMigrationStatus, SourceState, condition,
 };
-use godwit_operator::decide::{Action, Decision, decide};
+use godwit_operator::decide::{Action, Announcement, Decision, decide};
 use godwit_operator::facts::Observed;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::happening::Happening;
+use crate::owned;
 use crate::support::{at, migration, node, plain_pod, to_node};
 
 pub struct World {
@@ -18,6 +19,8 @@ pub struct World {
     pub source_deleted_by_us: bool,
     /// The target's memory is filled in after the commit.
     pub fills: bool,
+    /// Every event so far.
+    pub announced: Vec<Announcement>,
 }
 
 impl World {
@@ -32,6 +35,7 @@ impl World {
             others: Vec::new(),
             maker: None,
             target_refusal: None,
+            owner: None,
         };
         Self {
             observed,
@@ -39,6 +43,7 @@ impl World {
             phases: vec![MigrationPhase::Pending],
             source_deleted_by_us: false,
             fills: false,
+            announced: Vec::new(),
         }
     }
 
@@ -67,6 +72,7 @@ impl World {
         let before = self.status();
         let decision = decide(&self.observed, self.now);
         self.check(&before, &decision);
+        self.announced.extend(decision.announcements.clone());
         for action in &decision.actions {
             self.apply(action);
         }
@@ -124,6 +130,16 @@ impl World {
                     );
                     assert!(self.observed.target.is_none());
                 }
+                Action::CostSource { .. }
+                | Action::ReleaseSource { .. }
+                | Action::AdoptTarget { .. }
+                | Action::RetireTarget { .. } => {
+                    assert!(
+                        before.phase == MigrationPhase::Finishing && self.committed(),
+                        "an owner was touched before the commit was stored"
+                    );
+                    owned::check(&self.observed, action, &decision.actions);
+                }
                 Action::RemoveFinalizer => assert!(after.phase.is_final(), "let go before the end"),
                 Action::AddFinalizer | Action::MarkTarget { .. } => {}
             }
@@ -168,6 +184,10 @@ impl World {
                 self.source_deleted_by_us = true;
                 delete(&mut self.observed.source, *grace, self.now);
             }
+            Action::CostSource { .. }
+            | Action::ReleaseSource { .. }
+            | Action::AdoptTarget { .. }
+            | Action::RetireTarget { .. } => owned::apply(self, action),
             Action::MarkTarget { .. } => {
                 if let Some(pod) = &mut self.observed.target {
                     pod.metadata
@@ -203,7 +223,11 @@ impl World {
 
 /// Settles until the phase is reached.
 pub fn until(phase: MigrationPhase) -> World {
-    let mut world = World::new();
+    until_from(World::new(), phase)
+}
+
+/// The same from that beginning.
+pub fn until_from(mut world: World, phase: MigrationPhase) -> World {
     for _ in 0..100 {
         if world.status().phase == phase {
             return world;
@@ -229,6 +253,8 @@ pub fn delete(pod: &mut Option<Pod>, grace: u32, now: Timestamp) {
     } else if let Some(pod) = pod {
         let now = now.into();
         pod.metadata.deletion_timestamp.get_or_insert(now);
+        let old = pod.metadata.deletion_grace_period_seconds.unwrap_or(i64::MAX);
+        pod.metadata.deletion_grace_period_seconds = Some(old.min(i64::from(grace)));
     }
 }
 

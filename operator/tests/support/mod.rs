@@ -109,6 +109,7 @@ pub fn observed() -> Observed {
         others: Vec::new(),
         maker: None,
         target_refusal: None,
+        owner: None,
     }
 }
 

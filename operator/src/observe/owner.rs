@@ -1,0 +1,56 @@
+//! Reads the object of a pod's owner, where its kind is one that Godwit knows.
+
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ReplicationController;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Client};
+
+use super::ObserveError;
+use crate::facts::Observed;
+use crate::owner::{self, Kind, Owner, Withheld};
+
+/// The owner of which something is withheld from the target; before there is a target, the owner of the source.
+pub(super) async fn of(
+    client: &Client,
+    namespace: &str,
+    observed: &Observed,
+) -> Result<Option<Owner>, ObserveError> {
+    let reference = match observed.own_target() {
+        Some(target) => Withheld::from(target).and_then(|withheld| withheld.reference().cloned()),
+        None => observed.source.as_ref().and_then(owner::reference).cloned(),
+    };
+    match reference {
+        Some(reference) => fetch(client, namespace, &reference).await,
+        None => Ok(None),
+    }
+}
+
+async fn fetch(
+    client: &Client,
+    namespace: &str,
+    reference: &OwnerReference,
+) -> Result<Option<Owner>, ObserveError> {
+    let (name, uid) = (reference.name.as_str(), reference.uid.as_str());
+    let unread = |error| ObserveError::Read("the pod's owner", error);
+    let client = client.clone();
+    let owner = match Kind::of(reference) {
+        Kind::ReplicaSet => Api::<ReplicaSet>::namespaced(client, namespace)
+            .get_opt(name)
+            .await
+            .map_err(unread)?
+            .map(|object| Owner::of_replica_set(&object, uid)),
+        Kind::ReplicationController => Api::<ReplicationController>::namespaced(client, namespace)
+            .get_opt(name)
+            .await
+            .map_err(unread)?
+            .map(|object| Owner::of_replication_controller(&object, uid)),
+        Kind::Job => Api::<Job>::namespaced(client, namespace)
+            .get_opt(name)
+            .await
+            .map_err(unread)?
+            .map(|object| Owner::of_job(&object, uid)),
+        Kind::StatefulSet | Kind::DaemonSet | Kind::Node | Kind::Other => return Ok(None),
+    };
+    Ok(Some(owner.unwrap_or_else(Owner::absent)))
+}
