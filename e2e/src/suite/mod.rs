@@ -6,13 +6,17 @@ mod diagnostics;
 mod lab;
 mod runner;
 
+pub mod containers;
 pub mod endings;
 pub mod failures;
 pub mod identity;
+pub mod logs;
 pub mod memory;
 pub mod moves;
+pub mod owners;
 pub mod refusals;
 pub mod restarts;
+pub mod volumes;
 
 pub use behaviour::Behaviour;
 pub use lab::{Lab, address_of, node_of, workload_container};
@@ -24,10 +28,14 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         moves::ALL,
         memory::ALL,
         identity::ALL,
+        volumes::ALL,
         refusals::ALL,
         failures::ALL,
         restarts::ALL,
         endings::ALL,
+        logs::ALL,
+        containers::ALL,
+        owners::ALL,
     ]
     .into_iter()
     .flatten()

@@ -13,14 +13,14 @@ const EVERY: Duration = Duration::from_millis(100);
 const PROGRAMS: [&str; 2] = ["godwit-agent", "godwit-pages"];
 
 /// Being looked at.
-pub(super) struct Footprint {
+pub(crate) struct Footprint {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(u64, u64)>,
 }
 
 impl Footprint {
     /// Begins to look at these nodes.
-    pub(super) fn watch(cluster: &Cluster, nodes: &[&str]) -> Self {
+    pub(crate) fn watch(cluster: &Cluster, nodes: &[&str]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let its = Arc::clone(&stop);
         let (cluster, names) = (
@@ -45,7 +45,7 @@ impl Footprint {
     }
 
     /// Bytes of processes, bytes of files, at their most.
-    pub(super) fn end(self) -> (u64, u64) {
+    pub(crate) fn end(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }

@@ -13,7 +13,7 @@
 
 mod cell;
 mod floor;
-mod footprint;
+pub(crate) mod footprint;
 mod godwit;
 mod load;
 pub mod plot;

@@ -187,6 +187,11 @@ impl<'a> Subject<'a> {
         self.witness.summary()
     }
 
+    /// Ends the client and leaves the pod alone; fails if the client ever saw anything wrong.
+    pub async fn leave(self) -> Result<()> {
+        self.witness.stop().await
+    }
+
     /// Removes the pod; fails if its client ever saw anything wrong.
     pub async fn end(self) -> Result<()> {
         self.witness.stop().await?;

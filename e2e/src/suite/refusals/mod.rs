@@ -4,7 +4,7 @@ mod agents_rights;
 mod destinations;
 mod images;
 mod pods;
-mod refusal;
+pub(super) mod refusal;
 mod rivals;
 mod specs;
 mod time_out;

@@ -89,7 +89,7 @@ async fn unsupported(lab: &Lab) -> Result<()> {
         merge(&mut spec, more);
         spec
     };
-    let cases: [(&str, Value, Value, &str, &[&str]); 9] = [
+    let cases: [(&str, Value, Value, &str, &[&str]); 8] = [
         (
             "owned",
             json!({"ownerReferences": [owner]}),
@@ -107,13 +107,6 @@ async fn unsupported(lab: &Lab) -> Result<()> {
             },
             "HostNamespacesUnsupported",
             &["hostNetwork"],
-        ),
-        (
-            "empty-dir",
-            json!({}),
-            volume(json!({"emptyDir": {}})),
-            "VolumeUnsupported",
-            &["scratch", "emptyDir"],
         ),
         (
             "host-path",
@@ -151,15 +144,19 @@ async fn unsupported(lab: &Lab) -> Result<()> {
             &["shareProcessNamespace"],
         ),
         (
-            "sidecar",
+            "sidecar-hook",
             json!({}),
             {
                 let mut sidecar = shell("sleep 1000");
-                merge(&mut sidecar, json!({"name": "side", "restartPolicy": "Always"}));
+                let hook = json!({"postStart": {"exec": {"command": ["true"]}}});
+                merge(
+                    &mut sidecar,
+                    json!({"name": "side", "restartPolicy": "Always", "lifecycle": hook}),
+                );
                 also(json!({"initContainers": [sidecar]}))
             },
-            "NativeSidecarsUnsupported",
-            &["side", "ordinary containers"],
+            "PostStartHookUnsupported",
+            &["side", "postStart"],
         ),
     ];
     for (name, metadata, mut spec, _, _) in cases.iter().cloned() {

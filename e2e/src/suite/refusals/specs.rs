@@ -18,7 +18,7 @@ pub(super) const CHANGED: Behaviour = Behaviour::new("a spec cannot be changed b
 });
 
 async fn bad(lab: &Lab) -> Result<()> {
-    let cases: [(Value, &str); 17] = [
+    let cases: [(Value, &str); 20] = [
         (
             json!({"podName": "p", "target": {"nodeName": "n2", "nodeSelector": {"disk": "ssd"}}}),
             "exactly one of nodeName and nodeSelector",
@@ -55,6 +55,18 @@ async fn bad(lab: &Lab) -> Result<()> {
         (json!({"podName": "p", "bandwidth": 999}), "between 1k and 1P"),
         (json!({"podName": "p", "bandwidth": "2P"}), "between 1k and 1P"),
         (
+            json!({"podName": "p", "restartContainers": []}),
+            "spec.restartContainers",
+        ),
+        (
+            json!({"podName": "p", "restartContainers": ["a", "a"]}),
+            "spec.restartContainers",
+        ),
+        (
+            json!({"podName": "p", "restartContainers": ["A_b"]}),
+            "spec.restartContainers",
+        ),
+        (
             json!({"podName": "p", "memory": "StopAndCopy", "autoConverge": true}),
             "autoConverge has nothing to do",
         ),
@@ -90,6 +102,10 @@ async fn changed(lab: &Lab) -> Result<()> {
         (json!({"bandwidth": "5G"}), "bandwidth is immutable"),
         (json!({"bandwidth": null}), "bandwidth is immutable"),
         (json!({"autoConverge": true}), "autoConverge is immutable"),
+        (
+            json!({"restartContainers": ["proxy"]}),
+            "restartContainers is immutable",
+        ),
     ] {
         refused(change(spec).await.map(drop), words)?;
     }

@@ -8,7 +8,11 @@
 //!
 //! `workload load PORT NAME=ADDRESS…`: one connection to each Redis at ADDRESS, each with INCR all the time; see [`load`].
 //!
+//! `workload lines …`: numbered lines on stdout and stderr; see [`lines`].
+//!
 //! `workload zoo PORT`, `workload shm PORT`, `workload files PORT DIR`: see [`zoo`], [`shm`] and [`files`].
+//!
+//! `workload journal PORT [limit=N] FILE…`, `workload many PORT DIR FILES SPARSE`: see [`journal`] and [`many`].
 
 #![allow(
     clippy::print_stdout,
@@ -20,7 +24,10 @@ mod board;
 mod client;
 mod control;
 mod files;
+mod journal;
+mod lines;
 mod load;
+mod many;
 mod serve;
 mod shm;
 mod zoo;
@@ -36,10 +43,15 @@ fn main() -> ExitCode {
         ["serve", rest @ ..] => serve::serve(rest),
         ["client", address, rest @ ..] => client::client(address, rest),
         ["load", port, targets @ ..] => port_of(port).and_then(|port| load::load(port, targets)),
+        ["lines", rest @ ..] => lines::lines(rest),
         ["zoo", port] => port_of(port).and_then(zoo::zoo),
         ["shm", port] => port_of(port).and_then(shm::shm),
         ["files", port, dir] => port_of(port).and_then(|port| files::files(port, dir)),
-        _ => Err("call it: workload serve|client|load|zoo|shm|files …".into()),
+        ["journal", port, rest @ ..] => port_of(port).and_then(|port| journal::journal(port, rest)),
+        ["number", limit, file] => journal::number(limit, file),
+        ["many", port, dir, count @ ..] => port_of(port)
+            .and_then(|port| many::many(port, dir, number(count, 0, 1000)?, number(count, 1, 1 << 30)?)),
+        _ => Err("call it: workload serve|client|load|lines|zoo|shm|files|journal|many …".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,25 @@
+//! Volumes whose content is the pod's own.
+
+mod broken;
+mod counter;
+mod full;
+mod host_path;
+mod many;
+mod refused;
+mod shared;
+mod subject;
+mod tree;
+
+use super::Behaviour;
+
+/// All of them.
+pub const ALL: &[Behaviour] = &[
+    shared::BEHAVIOUR,
+    counter::BEHAVIOUR,
+    tree::BEHAVIOUR,
+    many::BEHAVIOUR,
+    refused::BEHAVIOUR,
+    host_path::BEHAVIOUR,
+    full::BEHAVIOUR,
+    broken::BEHAVIOUR,
+];
