@@ -34,6 +34,9 @@ pub(super) struct Conversation {
     dialer: Seen,
     acceptor: Seen,
     failed: Option<&'static str>,
+    /// The peer's objects are ignored: parts of them were, while our request for an end was on its way that came too late. Only of a log can
+    /// anything still come then.
+    deaf: bool,
 }
 
 type Rule = Result<(), &'static str>;
@@ -51,6 +54,7 @@ impl Conversation {
             dialer,
             acceptor,
             failed: None,
+            deaf: false,
         }
     }
 
@@ -89,9 +93,11 @@ impl Conversation {
     /// Notes a message of the peer; false: it crossed an abort and is to be ignored.
     pub(super) fn receive(&mut self, message: &Message) -> Result<bool, SessionError> {
         let from = self.local.other();
-        if self.is_over() || self.crossed_abort(message) {
+        let of_an_object = matches!(message, Message::ObjectStart(_) | Message::ObjectEnd(_));
+        if self.is_over() || self.crossed_abort(message) || self.deaf && of_an_object {
             return Ok(false);
         }
+        self.deaf |= self.seen(self.local).abort.is_some() && matches!(message, Message::Committed(_));
         self.apply(from, message)
             .map_err(|why| out_of_order(message, from, why))?;
         Ok(true)
@@ -100,7 +106,7 @@ impl Conversation {
     /// False if objects of the peer are to be ignored, an error if there can be none.
     pub(super) fn heeds_objects(&self) -> Result<bool, SessionError> {
         match &self.stage {
-            _ if self.is_over() || self.seen(self.local).abort.is_some() => Ok(false),
+            _ if self.is_over() || self.deaf || self.seen(self.local).abort.is_some() => Ok(false),
             Stage::Migrate(_) | Stage::Lane(_)
                 if self.local == Party::Acceptor && self.dialer.abort.is_none() =>
             {
