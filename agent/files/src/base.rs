@@ -48,7 +48,6 @@ pub fn write_base<W: Write>(source: &Source, shared: &SharedMapped, out: &mut W)
         id,
         records,
         mapped,
-
         stats,
     })
 }

@@ -2,23 +2,19 @@
 //!
 //! CRIU refuses to dump a listening socket with such ("In-flight connection", `criu/sk-inet.c`); with its `skip-in-flight` they would be lost.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
+use crate::socket_list::SocketList;
 use crate::{Error, Netns};
 
 /// How often it is looked.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-/// At most this much of each of the kernel's lists is read.
-const MOST: u64 = 64 << 20;
 /// States of `tcp_states.h`.
 const SYN_RECV: u8 = 3;
 const LISTEN: u8 = 10;
 
-/// Waits until every connection of the namespace has been accepted, at most for `limit`; gives whether that is so. To be called while no
-/// new ones can come ([`PreparedHold::shut`](crate::hold::PreparedHold::shut)) and the processes run.
-pub async fn accepted(pod: &Netns, limit: Duration) -> Result<bool, Error> {
+/// Waits until every connection of the namespace has been accepted, at most for `limit`; gives whether that is so.
+pub(crate) async fn accepted(pod: &Netns, limit: Duration) -> Result<bool, Error> {
     pod.run("waiting for connections to be accepted", move || {
         let until = Instant::now() + limit;
         loop {
@@ -35,16 +31,11 @@ pub async fn accepted(pod: &Netns, limit: Duration) -> Result<bool, Error> {
 }
 
 fn waits(list: &str) -> Result<bool, Error> {
-    let path = format!("/proc/thread-self/net/{list}");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        // No IPv6.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(Error::kernel(format!("reading {path}"), source)),
+    let Some(list) = SocketList::open(list)? else {
+        return Ok(false);
     };
-    for line in BufReader::new(file.take(MOST)).lines().skip(1) {
-        let line = line.map_err(|source| Error::kernel(format!("reading {path}"), source))?;
-        if is_waiting(&line) {
+    for line in list {
+        if is_waiting(&line?) {
             return Ok(true);
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::nft::{self, Chain, Hook, Rule, ToQueue, Unowned};
 use crate::queue::{Fate, Queue};
-use crate::{Error, Netns};
+use crate::{Error, Netns, backlog};
 
 const TABLE: &str = "godwit-hold";
 const INPUT: &str = "input";
@@ -126,6 +126,12 @@ impl PreparedHold {
     /// From now on no new connection comes in: what opens one waits. The pod runs on, and can accept what has come before. One system call.
     pub fn shut(&mut self) -> Result<(), Error> {
         self.door.shut()
+    }
+
+    /// Waits until every connection that has come is accepted, at most for `limit`; gives whether that is so. To be called while the door
+    /// is [shut](Self::shut) and the processes run.
+    pub async fn accepted(&self, limit: Duration) -> Result<bool, Error> {
+        backlog::accepted(&self.netns, limit).await
     }
 
     /// Starts holding; takes a fraction of a millisecond. To be called once the pod's processes are frozen: a reply

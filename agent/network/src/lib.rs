@@ -4,7 +4,6 @@
 //! Everything that this crate installs bears a mark of its own (nftables tables whose name begins with
 //! `godwit-`, routes and rules of protocol [`PROTOCOL`]), so that it can be found and removed after a crash.
 
-pub mod backlog;
 pub mod carry;
 pub mod error;
 pub mod hold;
@@ -12,11 +11,13 @@ pub mod mute;
 pub mod netns;
 
 mod arp;
+mod backlog;
 mod conntrack;
 mod kernel;
 mod nfnetlink;
 mod nft;
 mod queue;
+mod socket_list;
 mod sysctl;
 
 pub use error::Error;

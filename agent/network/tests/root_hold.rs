@@ -12,7 +12,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use godwit_network::backlog::accepted;
 use godwit_network::carry::snapshot;
 use godwit_network::hold::{Hold, QueueNumbers, remove_all, silence};
 use lab::{Lab, within};
@@ -114,7 +113,10 @@ async fn new_connections_wait_at_a_shut_door_and_old_ones_go_on() {
     exchange(&mut server, &mut client);
     std::thread::sleep(Duration::from_millis(100));
     assert!(!waiting.is_finished(), "it waits");
-    assert!(accepted(&a, Duration::ZERO).await.unwrap(), "nothing has come in");
+    assert!(
+        prepared.accepted(Duration::ZERO).await.unwrap(),
+        "nothing has come in"
+    );
     drop(prepared);
     assert!(waiting.join().unwrap(), "it comes in when the hold is given up");
 

@@ -2,13 +2,16 @@
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-/// Native sidecars (init containers with `restartPolicy: Always`), then main containers, without those that `restart`
-/// (the migration's `spec.restartContainers`) names: kubelet starts the others anew.
-pub(super) fn moved<'a>(spec: &'a PodSpec, restart: &'a [String]) -> impl Iterator<Item = &'a Container> {
+/// The containers that go on running: native sidecars (init containers with `restartPolicy: Always`), then main containers.
+pub(super) fn lasting(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     let init = spec.init_containers.iter().flatten();
     init.filter(|container| container.restart_policy.as_deref() == Some("Always"))
         .chain(&spec.containers)
-        .filter(|container| !restart.contains(&container.name))
+}
+
+/// Those of them that `restart` (the migration's `spec.restartContainers`) does not name: kubelet starts the others anew.
+pub(super) fn moved<'a>(spec: &'a PodSpec, restart: &'a [String]) -> impl Iterator<Item = &'a Container> {
+    lasting(spec).filter(|container| !restart.contains(&container.name))
 }
 
 #[cfg(test)]

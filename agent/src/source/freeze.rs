@@ -6,7 +6,6 @@ use std::{iter, mem, time::Duration};
 use futures::future::{try_join_all, try_join4};
 use godwit_container::cgroup::freeze_all;
 use godwit_crds::FreezeTimings;
-use godwit_network::backlog;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
 use tokio::{
     task,
@@ -27,7 +26,6 @@ use crate::{
     files,
     haste::Haste,
     journal::SourceEntry,
-    netns,
     peer::{Receiver, Sender},
     step::SourceStep,
     talk::peers_failure,
@@ -94,12 +92,11 @@ fn text(duration: Duration) -> String {
 
 impl Attempt {
     /// From here on new connections wait, and those that have come are accepted: CRIU dumps no socket with others.
-    async fn shut_the_door(&mut self, pod: &SourcePod) -> Result<(), Failure> {
+    async fn shut_the_door(&mut self) -> Result<(), Failure> {
         let step = SourceStep::Freeze;
         if let Some(prepared) = &mut self.prepared_hold {
             prepared.shut().at(step)?;
-            let netns = netns::open(&self.node.host, &pod.netns).at(step)?;
-            if !backlog::accepted(&netns, ACCEPTED_WITHIN).await.at(step)? {
+            if !prepared.accepted(ACCEPTED_WITHIN).await.at(step)? {
                 tracing::info!("a process does not accept the connections that it has");
             }
         }
@@ -134,7 +131,7 @@ impl Attempt {
             Some(_) => Noted::of(&self.node.host, pod).await,
             None => Noted::default(),
         };
-        self.shut_the_door(pod).await?;
+        self.shut_the_door().await?;
         self.haste = Some(Haste::begin());
         let began = Instant::now();
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))

@@ -2,16 +2,13 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 
+use super::containers::lasting;
+
 /// Names of the volumes whose content is the pod's own, and which a container sees that goes on running: kubelet makes no other for the target
 /// (`GetPodVolumeNames` in kubernetes pkg/volume/util/util.go), and nobody could read it there.
 pub(super) fn of_pod(spec: &PodSpec) -> Vec<String> {
-    let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let lasting: Vec<_> = sidecars.chain(&spec.containers).collect();
     let is_seen = |name: &str| {
-        let mut mounts = lasting
-            .iter()
-            .flat_map(|container| container.volume_mounts.iter().flatten());
+        let mut mounts = lasting(spec).flat_map(|container| container.volume_mounts.iter().flatten());
         mounts.any(|mount| mount.name == name)
     };
     let its_own = spec

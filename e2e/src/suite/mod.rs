@@ -3,6 +3,7 @@
 mod behaviour;
 pub mod checks;
 mod diagnostics;
+mod inside;
 mod lab;
 mod runner;
 

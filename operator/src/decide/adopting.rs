@@ -10,7 +10,7 @@ use godwit_crds::{ConditionType, MigrationPhase, SourceState, condition};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::finishing::{READY_GRACE, RELEASE_GRACE, probes_allow, runs, source_is_dead, waits_for_target};
+use super::finishing::{READY_GRACE, RELEASE_GRACE, at_most, runs, source_is_dead, waits_for_target};
 use super::step::{Action, On, Step, elapsed};
 use crate::facts::{self, Observed};
 use crate::owner::{self, Kind, Living, Owner, Withheld};
@@ -194,11 +194,6 @@ fn is_at_rest(living: &Living, source: &Pod) -> bool {
     living.is_complete && living.not_ready <= of_the_source
 }
 
-/// That long, or as long as the liveness probes of the frozen source allow.
-fn at_most(grace: Duration, source: &Pod) -> Duration {
-    probes_allow(source).map_or(grace, |probes| probes.min(grace))
-}
-
 /// Nobody has changed the Job or the source for a while, so the Job is not about to count its pods.
 fn is_quiet(step: &Step<'_>, living: &Living, source: &Pod) -> bool {
     let changed = living.changed.max(owner::changed(&source.metadata));
@@ -234,7 +229,7 @@ fn part(step: &mut Step<'_>, source: &Pod, target: &Pod, withheld: &Withheld) ->
 }
 
 fn give_back(step: &mut Step<'_>, target: &Pod, give: Withheld, message: &str) {
-    let (Some(name), Some(uid)) = (target.metadata.name.clone(), target.metadata.uid.clone()) else {
+    let Some((name, uid)) = identity(target) else {
         return;
     };
     let give = Box::new(give);
@@ -246,7 +241,7 @@ fn give_back(step: &mut Step<'_>, target: &Pod, give: Withheld, message: &str) {
 
 /// The target goes as garbage collection would have let the source go: with the user's own grace.
 fn retire(step: &mut Step<'_>, target: &Pod, why: &str) {
-    let (Some(name), Some(uid)) = (target.metadata.name.clone(), target.metadata.uid.clone()) else {
+    let Some((name, uid)) = identity(target) else {
         return;
     };
     let message = format!("{why}: the target goes as the source would have gone");

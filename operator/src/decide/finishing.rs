@@ -71,7 +71,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
             if !runs(step, target) {
                 return waits_for_target(step);
             }
-            let grace = probes_allow(source).map_or(READY_GRACE, |probes| probes.min(READY_GRACE));
+            let grace = at_most(READY_GRACE, source);
             let ready =
                 facts::pod_condition(target, "Ready") || step.since(MigrationPhase::Finishing) > grace;
             if !ready {
@@ -83,7 +83,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
             }
             let released =
                 step.observed.source_state() == Some(SourceState::Released) || source_is_dead(step);
-            let patience = probes_allow(source).map_or(RELEASE_GRACE, |probes| probes.min(RELEASE_GRACE));
+            let patience = at_most(RELEASE_GRACE, source);
             if released || step.since(MigrationPhase::Finishing) > patience {
                 remove(step, source);
             } else {
@@ -99,8 +99,13 @@ pub(super) fn decide(step: &mut Step<'_>) {
 
 /// How long the source, which is frozen for good, may stay: never so long that a liveness probe kills it, for then kubelet would start
 /// its container anew, and both would run. Once its pod is being deleted, kubelet probes it no more (pkg/kubelet/prober/worker.go).
-pub(super) fn probes_allow(source: &Pod) -> Option<Duration> {
+fn probes_allow(source: &Pod) -> Option<Duration> {
     preflight::liveness_allows(source).map(|allowed| allowed.saturating_sub(PROBES_BEHIND))
+}
+
+/// That long, or as long as the liveness probes of the frozen source allow.
+pub(super) fn at_most(grace: Duration, source: &Pod) -> Duration {
+    probes_allow(source).map_or(grace, |probes| probes.min(grace))
 }
 
 /// True for a source that kubelet is about to kill for its liveness probe and to start anew, beside the target. The pod of a Job is left to its

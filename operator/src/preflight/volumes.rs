@@ -58,8 +58,8 @@ fn is_compared(spec: &PodSpec, volume: &Volume) -> bool {
 
 /// A container that can write to the volume.
 fn writer<'a>(spec: &'a PodSpec, volume: &Volume) -> Option<&'a Container> {
-    let lasting = spec.init_containers.iter().flatten().chain(&spec.containers);
-    lasting.into_iter().find(|container| {
+    let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    all.find(|container| {
         let mut mounts = container.volume_mounts.iter().flatten();
         mounts.any(|mount| {
             let propagates = mount

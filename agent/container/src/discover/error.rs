@@ -50,6 +50,14 @@ pub enum DiscoverError {
 }
 
 impl DiscoverError {
+    /// What an answer that the container runtime did not give means for the search for this pod.
+    pub(super) fn asked(pod_uid: &str) -> impl Fn(CriError) -> Self + Copy {
+        move |source| Self::Cri {
+            pod_uid: pod_uid.to_owned(),
+            source,
+        }
+    }
+
     /// A stable reason.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -15,10 +15,7 @@ const KUBELET: &str = "/var/lib/kubelet";
 /// `etc-hosts` and its termination log from there. If that tells nothing, it is the directory that kubelet has by default.
 /// Errors: as of [`super::discover`].
 pub async fn pod_directory(cri: &Cri, pod_uid: &str) -> Result<PathBuf, DiscoverError> {
-    let asked = |source| DiscoverError::Cri {
-        pod_uid: pod_uid.to_owned(),
-        source,
-    };
+    let asked = DiscoverError::asked(pod_uid);
     let sandbox = newest_ready(cri.sandboxes(pod_uid).await.map_err(asked)?);
     for container in cri.running_containers(pod_uid).await.map_err(asked)? {
         if sandbox

@@ -30,10 +30,7 @@ const CONTAINERD_BUNDLES: &str = "/run/containerd/io.containerd.runtime.v2.task"
 
 /// Finds the pod with this UID, its sandbox and its running containers.
 pub async fn discover(cri: &Cri, host: &Host, pod_uid: &str) -> Result<PodOnNode, DiscoverError> {
-    let asked = |source| DiscoverError::Cri {
-        pod_uid: pod_uid.to_owned(),
-        source,
-    };
+    let asked = DiscoverError::asked(pod_uid);
     let sandboxes = cri.sandboxes(pod_uid).await.map_err(asked)?;
     let sandbox = newest_ready(sandboxes).ok_or_else(|| DiscoverError::NoSandbox {
         pod_uid: pod_uid.to_owned(),
@@ -68,10 +65,7 @@ pub async fn discover(cri: &Cri, host: &Host, pod_uid: &str) -> Result<PodOnNode
 
 /// Finds the parking container of a target pod that runs at the moment, if any: the one of the highest index.
 pub async fn parking(cri: &Cri, pod_uid: &str) -> Result<Option<Parking>, DiscoverError> {
-    let asked = |source| DiscoverError::Cri {
-        pod_uid: pod_uid.to_owned(),
-        source,
-    };
+    let asked = DiscoverError::asked(pod_uid);
     let running = cri.running_containers(pod_uid).await.map_err(asked)?;
     let Some(container) = last_parking(running) else {
         return Ok(None);
@@ -89,10 +83,7 @@ pub async fn parking(cri: &Cri, pod_uid: &str) -> Result<Option<Parking>, Discov
 
 /// Finds the running containers of a pod whose ids are not among `known`. One that ends meanwhile is left out.
 pub async fn bystanders(cri: &Cri, pod_uid: &str, known: &[&str]) -> Result<Vec<Bystander>, DiscoverError> {
-    let asked = |source| DiscoverError::Cri {
-        pod_uid: pod_uid.to_owned(),
-        source,
-    };
+    let asked = DiscoverError::asked(pod_uid);
     let mut found = Vec::new();
     for container in cri.running_containers(pod_uid).await.map_err(asked)? {
         if known.contains(&container.id.as_str()) {
@@ -120,10 +111,7 @@ async fn container_on_node(
     pod_uid: &str,
     container: &Container,
 ) -> Result<ContainerOnNode, DiscoverError> {
-    let asked = |source| DiscoverError::Cri {
-        pod_uid: pod_uid.to_owned(),
-        source,
-    };
+    let asked = DiscoverError::asked(pod_uid);
     let name = name_of(container).to_owned();
     let what = || format!("container {name}");
     let answer = cri.container_status(&container.id).await.map_err(asked)?;

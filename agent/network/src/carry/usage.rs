@@ -1,13 +1,10 @@
 //! Whether anything still needs a carried address.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::socket_list::{MOST, SocketList};
 use crate::{Error, Netns};
 
-/// At most this much of each of the kernel's socket lists is read: about 400,000 sockets.
-const MOST: u64 = 64 << 20;
 const TIME_WAIT: u8 = 6;
 const CLOSE: u8 = 7;
 
@@ -33,21 +30,16 @@ pub async fn in_use(pod: &Netns, address: Ipv4Addr) -> Result<bool, Error> {
 }
 
 fn list_uses(list: &str, tcp: bool, address: Ipv4Addr) -> Result<bool, Error> {
-    let path = format!("/proc/thread-self/net/{list}");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        // No IPv6, or a protocol that is not loaded.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(Error::kernel(format!("reading {path}"), source)),
+    let Some(mut sockets) = SocketList::open(list)? else {
+        return Ok(false);
     };
     let mut seen = 0;
-    for line in BufReader::new(file.take(MOST)).lines().skip(1) {
-        let line = line.map_err(|source| Error::kernel(format!("reading {path}"), source))?;
+    while let Some(line) = sockets.next().transpose()? {
         seen += line.len() as u64 + 1;
         if seen >= MOST {
-            return Err(Error::Malformed(path));
+            return Err(sockets.malformed());
         }
-        let (local, state) = parse(&line).ok_or_else(|| Error::Malformed(path.clone()))?;
+        let (local, state) = parse(&line).ok_or_else(|| sockets.malformed())?;
         if local == IpAddr::V4(address) && !(tcp && matches!(state, TIME_WAIT | CLOSE)) {
             return Ok(true);
         }

@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::inside::shell;
+use crate::suite::inside::exec;
 use crate::suite::moves::fine;
 use crate::suite::{Behaviour, Lab, address_of, workload_container};
 
@@ -40,6 +40,10 @@ const KEPT: [&str; 14] = [
     "terminationGracePeriodSeconds",
     "enableServiceLinks",
 ];
+
+async fn shell(lab: &Lab, pod: &Pod, script: &str) -> Result<String> {
+    exec(lab, &pod.name_any(), &["sh", "-c", script]).await
+}
 
 async fn run(lab: &Lab) -> Result<()> {
     let classes: Api<PriorityClass> = Api::all(lab.client());

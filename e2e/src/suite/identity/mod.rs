@@ -1,6 +1,5 @@
 //! What a pod is to itself and to the cluster stays, but for what has to be the target's own.
 
-mod inside;
 mod kept;
 mod quota;
 

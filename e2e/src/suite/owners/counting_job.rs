@@ -10,9 +10,9 @@ use kube::api::{ListParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use super::census::counts;
-use crate::command;
 use crate::images;
 use crate::suite::Lab;
+use crate::suite::inside::exec;
 
 /// Name of the Job.
 pub(super) const NAME: &str = "count";
@@ -69,18 +69,7 @@ pub(super) async fn began(lab: &Lab, pod: &Pod) -> Result<String> {
 
 /// Lets the pod end.
 pub(super) async fn stop(lab: &Lab, pod: &str) -> Result<()> {
-    let mut kubectl = lab.cluster().kubectl()?;
-    kubectl.args([
-        "--request-timeout=20s",
-        "-n",
-        lab.namespace(),
-        "exec",
-        pod,
-        "--",
-        "touch",
-        "/tmp/stop",
-    ]);
-    tokio::task::spawn_blocking(move || command::output(&mut kubectl)).await??;
+    exec(lab, pod, &["touch", "/tmp/stop"]).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::census::Census;
 use super::counting_job::{self, complete, ended_what_began};
 use super::replicas;
-use crate::migration::told;
+use super::went_back::went_back;
 use crate::suite::failures::fault;
-use crate::suite::failures::subject::{AMPLE, Identity, gone, other};
+use crate::suite::failures::subject::{AMPLE, Identity, other};
 use crate::suite::{Behaviour, Lab, node_of};
 
 pub(super) const OF_A_DEPLOYMENT: Behaviour = Behaviour::new(
@@ -78,16 +78,7 @@ async fn fails(lab: &Lab, pod: &Pod, step: &str) -> Result<()> {
     let status = migration.failed(AMPLE).await;
     fault::met(lab.cluster(), node)?;
     let status = status?;
-    ensure!(
-        status.reason.as_deref() == Some("InjectedFault"),
-        "another reason: {}",
-        told(&status)
-    );
-    let target = status
-        .plan
-        .and_then(|plan| plan.target_pod_name)
-        .context("no target")?;
-    gone(lab, &target).await?;
+    went_back(lab, status, "InjectedFault").await?;
     // A probe may have failed in the freeze: the next one tells the owner so.
     let mut after = Value::Null;
     let same = lab

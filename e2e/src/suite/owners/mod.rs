@@ -12,6 +12,7 @@ mod replicas;
 mod revision;
 mod scaling;
 mod unknown;
+mod went_back;
 
 use super::Behaviour;
 

@@ -1,14 +1,15 @@
 //! A Deployment gets a new revision while one of its pods is on its way.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::census::Census;
 use super::replicas;
+use super::went_back::went_back;
 use crate::migration::told;
 use crate::suite::failures::fault;
-use crate::suite::failures::subject::{AMPLE, gone};
+use crate::suite::failures::subject::AMPLE;
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const BEFORE_THE_COMMIT: Behaviour = Behaviour::new(
@@ -33,16 +34,7 @@ async fn before_the_commit(lab: &Lab) -> Result<()> {
     replicas::restart(lab).await?;
     let status = migration.failed(AMPLE).await?;
     println!("        {}", told(&status));
-    ensure!(
-        status.reason.as_deref() == Some("SourceGone"),
-        "another reason: {}",
-        told(&status)
-    );
-    let target = status
-        .plan
-        .and_then(|plan| plan.target_pod_name)
-        .context("no target")?;
-    gone(lab, &target).await?;
+    went_back(lab, status, "SourceGone").await?;
     rolled_out(lab, &pods).await?;
     // Three of the new revision, and none but for it.
     census.says(3, 3)

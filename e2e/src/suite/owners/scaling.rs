@@ -1,6 +1,6 @@
 //! A Deployment is scaled while one of its pods is on its way.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::ResourceExt;
@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::census::Census;
 use super::replicas::{self, NAME, PATIENCE};
+use super::went_back::went_back;
 use crate::migration::told;
 use crate::suite::failures::fault;
-use crate::suite::failures::subject::{AMPLE, gone};
+use crate::suite::failures::subject::AMPLE;
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const UP: Behaviour = Behaviour::new(
@@ -84,16 +85,7 @@ async fn down_takes_it(lab: &Lab) -> Result<()> {
     replicas::scale(lab, 2).await?;
     let status = migration.failed(AMPLE).await?;
     println!("        {}", told(&status));
-    ensure!(
-        status.reason.as_deref() == Some("SourceGone"),
-        "another reason: {}",
-        told(&status)
-    );
-    let target = status
-        .plan
-        .and_then(|plan| plan.target_pod_name)
-        .context("no target")?;
-    gone(lab, &target).await?;
+    went_back(lab, status, "SourceGone").await?;
     let left = replicas::settled(lab, 2).await?;
     ensure!(
         left.iter().all(|pod| pod.name_any() != subject.name),
