@@ -29,5 +29,6 @@ pub mod step;
 pub mod talk;
 pub mod target;
 pub mod telemetry;
+pub mod undisturbed;
 pub mod verdicts;
 pub mod volumes;

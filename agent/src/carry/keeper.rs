@@ -5,7 +5,7 @@ use std::{
     io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -23,7 +23,7 @@ use super::{
     files,
     turns::Turns,
 };
-use crate::{failure::chain, netns};
+use crate::{failure::chain, netns, undisturbed::Undisturbed};
 
 /// An address that a pod uses, and its home.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub struct Carried {
 
 /// A pod that comes to this node.
 #[derive(Debug)]
-pub struct Newcomer<'a> {
+pub struct Newcomer {
     /// UID of the target pod.
-    pub pod_uid: &'a str,
+    pub pod_uid: String,
     /// Its network namespace, as a path on the node.
     pub netns: PathBuf,
     /// Its own address.
@@ -46,7 +46,7 @@ pub struct Newcomer<'a> {
     /// Address of the node that it comes from.
     pub from: Ipv4Addr,
     /// Addresses that it brings.
-    pub addresses: &'a [Carried],
+    pub addresses: Vec<Carried>,
 }
 
 /// Every address that this node has a part in.
@@ -57,7 +57,9 @@ pub struct CarryKeeper {
     directory: PathBuf,
     entries: Mutex<BTreeMap<Ipv4Addr, Entry>>,
     arrivals: Mutex<BTreeMap<String, Arrival>>,
+    pub(super) departures: Mutex<BTreeMap<String, Vec<Entry>>>,
     turns: Turns,
+    pub(super) undisturbed: Undisturbed,
 }
 
 impl CarryKeeper {
@@ -110,7 +112,9 @@ impl CarryKeeper {
             directory,
             entries: Mutex::new(entries),
             arrivals: Mutex::new(arrivals),
+            departures: Mutex::default(),
             turns: Turns::default(),
+            undisturbed: Undisturbed::default(),
         })
     }
 
@@ -141,9 +145,17 @@ impl CarryKeeper {
             .collect()
     }
 
-    /// Gives a pod that is coming here its addresses, and prepares how they will be routed to it. Nothing reaches it yet.
-    pub async fn prepare(&self, newcomer: Newcomer<'_>) -> Result<(), CarryError> {
-        let (pod_uid, netns) = (newcomer.pod_uid.to_owned(), newcomer.netns.clone());
+    /// Gives a pod that is coming here its addresses, and prepares how they will be routed to it. Nothing reaches it yet. Done to its end also
+    /// if what is given is dropped; [`Self::abandon`] waits for that.
+    pub async fn prepare(self: &Arc<Self>, newcomer: Newcomer) -> Result<(), CarryError> {
+        let keeper = self.clone();
+        self.undisturbed
+            .run(async move { keeper.prepare_all(newcomer).await })
+            .await
+    }
+
+    async fn prepare_all(&self, newcomer: Newcomer) -> Result<(), CarryError> {
+        let (pod_uid, netns) = (newcomer.pod_uid.clone(), newcomer.netns.clone());
         let mut entries = Vec::new();
         // Until the arrival is known, for which ends wait.
         let turns = self
@@ -170,7 +182,7 @@ impl CarryKeeper {
         Ok(())
     }
 
-    async fn prepare_each(&self, newcomer: Newcomer<'_>, entries: &mut Vec<Entry>) -> Result<(), CarryError> {
+    async fn prepare_each(&self, newcomer: Newcomer, entries: &mut Vec<Entry>) -> Result<(), CarryError> {
         let Newcomer {
             pod_uid,
             netns,
@@ -180,14 +192,14 @@ impl CarryKeeper {
         } = newcomer;
         let pod = netns::open(&self.host, &netns)?;
         for Carried { address, home } in addresses {
-            carry::add_address(&pod, pod_address, *address).await?;
-            let return_by = (*home != self.me).then_some(home.address);
-            let record = carry::survey_own(&self.network, *address, pod_address, from, return_by).await?;
+            carry::add_address(&pod, pod_address, address).await?;
+            let return_by = (home != self.me).then_some(home.address);
+            let record = carry::survey_own(&self.network, address, pod_address, from, return_by).await?;
             entries.push(Entry {
                 record: record.clone(),
-                home: home.clone(),
+                home,
                 holder: self.me.clone(),
-                pod_uid: pod_uid.to_owned(),
+                pod_uid: pod_uid.clone(),
                 pod_address,
                 netns: netns.clone(),
                 until_pod_gone: false,
@@ -246,6 +258,7 @@ impl CarryKeeper {
 
     /// The pod will never run here: its addresses go with its network namespace.
     pub async fn abandon(&self, pod_uid: &str) {
+        self.undisturbed.settled().await;
         let arrival = self.arrivals().remove(pod_uid);
         self.cancel(arrival.map(|arrival| arrival.entries).unwrap_or_default())
             .await;
@@ -378,6 +391,10 @@ impl CarryKeeper {
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn departures(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Entry>>> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn arrivals(&self) -> MutexGuard<'_, BTreeMap<String, Arrival>> {

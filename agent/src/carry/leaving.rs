@@ -1,9 +1,6 @@
 //! Sending addresses after a pod that leaves this node.
 
-use std::{
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use futures::future::join_all;
 use godwit_network::{Error, Netns, carry};
@@ -21,35 +18,38 @@ pub struct HandOver {
 }
 
 /// A pod that would leave this node.
-struct Leaver<'a> {
-    pod_uid: &'a str,
-    netns: &'a Path,
-    pod: &'a Netns,
-    pod_address: Ipv4Addr,
-    target: &'a NodeAt,
+#[derive(Clone, Debug)]
+pub struct Leaver {
+    /// Its UID.
+    pub pod_uid: String,
+    /// Its network namespace, as a path on the node.
+    pub netns: PathBuf,
+    /// Its own address.
+    pub pod_address: Ipv4Addr,
+    /// Every address that it uses.
+    pub addresses: Vec<Carried>,
+    /// Where it would go.
+    pub target: NodeAt,
 }
 
 impl CarryKeeper {
-    /// Prepares how the addresses of a pod would be sent after it. Changes nothing for anybody yet.
-    pub async fn survey(
-        &self,
-        pod_uid: &str,
-        netns: PathBuf,
-        pod_address: Ipv4Addr,
-        addresses: &[Carried],
-        target: &NodeAt,
-    ) -> Result<HandOver, CarryError> {
-        let pod = netns::open(&self.host, &netns)?;
-        let leaver = Leaver {
-            pod_uid,
-            netns: &netns,
-            pod: &pod,
-            pod_address,
-            target,
-        };
+    /// Prepares how the addresses of a pod would be sent after it. Changes nothing for anybody yet. Done to its end also if what is given is dropped;
+    /// [`Self::keep`] waits for that.
+    pub async fn survey(self: &Arc<Self>, leaver: Leaver) -> Result<HandOver, CarryError> {
+        let keeper = self.clone();
+        self.undisturbed
+            .run(async move { keeper.survey_all(&leaver).await })
+            .await
+    }
+
+    async fn survey_all(&self, leaver: &Leaver) -> Result<HandOver, CarryError> {
+        let pod = netns::open(&self.host, &leaver.netns)?;
         let mut entries = Vec::new();
-        match self.survey_each(&leaver, addresses, &mut entries).await {
-            Ok(()) => Ok(HandOver { entries }),
+        match self.survey_each(leaver, &pod, &mut entries).await {
+            Ok(()) => {
+                self.departures().insert(leaver.pod_uid.clone(), entries.clone());
+                Ok(HandOver { entries })
+            }
             Err(error) => {
                 self.cancel(entries).await;
                 Err(error)
@@ -59,29 +59,35 @@ impl CarryKeeper {
 
     async fn survey_each(
         &self,
-        leaver: &Leaver<'_>,
-        addresses: &[Carried],
+        leaver: &Leaver,
+        pod: &Netns,
         entries: &mut Vec<Entry>,
     ) -> Result<(), CarryError> {
         let Leaver {
             pod_uid,
             netns,
-            pod,
             pod_address,
+            addresses,
             target,
-        } = *leaver;
+        } = leaver;
         for Carried { address, home } in addresses {
             let at_home = *home == self.me;
-            let record =
-                carry::survey_forward(&self.network, pod, pod_address, *address, target.address, at_home)
-                    .await?;
+            let record = carry::survey_forward(
+                &self.network,
+                pod,
+                *pod_address,
+                *address,
+                target.address,
+                at_home,
+            )
+            .await?;
             entries.push(Entry {
                 record: record.clone(),
                 home: home.clone(),
                 holder: target.clone(),
-                pod_uid: pod_uid.to_owned(),
-                pod_address,
-                netns: netns.to_owned(),
+                pod_uid: pod_uid.clone(),
+                pod_address: *pod_address,
+                netns: netns.clone(),
                 until_pod_gone: !at_home,
             });
             carry::prepare(&self.network, &record).await?;
@@ -111,6 +117,9 @@ impl CarryKeeper {
         hand_over: HandOver,
         carried: &[String],
     ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
+        if let Some(entry) = hand_over.entries.first() {
+            self.departures().remove(&entry.pod_uid);
+        }
         let (taken, not_taken): (Vec<Entry>, Vec<Entry>) = hand_over
             .entries
             .into_iter()
@@ -157,8 +166,10 @@ impl CarryKeeper {
         entries.first().map(open).transpose()
     }
 
-    /// The pod will not leave this node after all.
-    pub async fn keep(&self, hand_over: HandOver) {
-        self.cancel(hand_over.entries).await;
+    /// The pod will not leave this node after all, whether or not the survey came to its end.
+    pub async fn keep(&self, pod_uid: &str) {
+        self.undisturbed.settled().await;
+        let departure = self.departures().remove(pod_uid);
+        self.cancel(departure.unwrap_or_default()).await;
     }
 }

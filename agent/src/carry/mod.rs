@@ -24,4 +24,4 @@ pub use calls::{answer_ended, answer_move, tell_home};
 pub use ending::keep_watch;
 pub use entry::{CarryError, NodeAt};
 pub use keeper::{Carried, CarryKeeper, Newcomer};
-pub use leaving::HandOver;
+pub use leaving::{HandOver, Leaver};

@@ -16,7 +16,7 @@ use super::{
     status::SourceStatus,
 };
 use crate::{
-    carry::HandOver,
+    carry::{HandOver, Leaver},
     failure::{AtStep, Failure},
     files,
     haste::Haste,
@@ -26,6 +26,7 @@ use crate::{
     peer::{Receiver, Sender},
     progress::Progress,
     step::SourceStep,
+    undisturbed::Undisturbed,
 };
 
 /// Everything that one attempt has taken hold of.
@@ -60,6 +61,8 @@ pub(super) struct Attempt {
     pub(super) tracked: Vec<Tracked>,
     /// The containers' logs.
     pub(super) logs: Logs,
+    /// What is to come to its end before it is undone.
+    pub(super) undisturbed: Undisturbed,
 }
 
 impl Attempt {
@@ -101,20 +104,19 @@ impl Attempt {
             })
             .at(step)?;
         let netns = netns::open(&self.node.host, &pod.netns).at(step)?;
-        self.prepared_hold = Some(Hold::prepare(netns, QueueNumbers::default()).await.at(step)?);
-        let uid = &self.plan.source_pod_uid;
-        let surveyed = self
-            .node
-            .carry
-            .survey(
-                uid,
-                pod.netns.clone(),
-                pod.own_address,
-                &pod.addresses,
-                &self.target_at()?,
-            )
+        let hold = self
+            .undisturbed
+            .run(Hold::prepare(netns, QueueNumbers::default()))
             .await;
-        self.hand_over = Some(surveyed.at(step)?);
+        self.prepared_hold = Some(hold.at(step)?);
+        let leaver = Leaver {
+            pod_uid: self.plan.source_pod_uid.clone(),
+            netns: pod.netns.clone(),
+            pod_address: pod.own_address,
+            addresses: pod.addresses.clone(),
+            target: self.target_at()?,
+        };
+        self.hand_over = Some(self.node.carry.survey(leaver).await.at(step)?);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use tokio::{sync::watch, task, time::Instant};
 
 use super::{freeze::Freeze, sessions, status::SourceStatus};
 use crate::{
-    carry::{self, Carried, HandOver, NodeAt},
+    carry::{self, Carried, HandOver, Leaver, NodeAt},
     failure::{AtStep, Failure, chain},
     fault::{self, Side},
     haste::Haste,
@@ -266,12 +266,14 @@ impl Settling<'_> {
             home: self.node.carry.me().clone(),
         }];
         addresses.extend(self.node.carry.carried_by(&self.pod_uid));
-        let netns = self.netns.clone()?;
-        let surveyed = self
-            .node
-            .carry
-            .survey(&self.pod_uid, netns, own_address, &addresses, &target)
-            .await;
+        let leaver = Leaver {
+            pod_uid: self.pod_uid.clone(),
+            netns: self.netns.clone()?,
+            pod_address: own_address,
+            addresses,
+            target,
+        };
+        let surveyed = self.node.carry.survey(leaver).await;
         surveyed
             .inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried"))
             .ok()

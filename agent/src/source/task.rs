@@ -30,6 +30,7 @@ use crate::{
     node::{Node, instant_of},
     progress::Progress,
     step::SourceStep,
+    undisturbed::Undisturbed,
     verdicts::{Answer, Verdicts},
 };
 
@@ -144,6 +145,7 @@ impl SourceTask {
             memory: None,
             tracked: Vec::new(),
             logs: Logs::default(),
+            undisturbed: Undisturbed::default(),
         };
         let prepared = tokio::select! {
             prepared = up_to_prepared(&mut attempt) => prepared,
@@ -191,11 +193,11 @@ impl SourceTask {
                 attempt.tracked.clear();
                 // With its hands on the containers' streams.
                 attempt.logs = Logs::default();
+                // What was dropped half-way comes to its end before it is undone.
+                attempt.undisturbed.settled().await;
                 let entries = attempt.journal.entries().to_vec();
                 undo(&self.node, &entries, attempt.hold.take()).await;
-                if let Some(hand_over) = attempt.hand_over.take() {
-                    self.node.carry.keep(hand_over).await;
-                }
+                self.node.carry.keep(&attempt.plan.source_pod_uid).await;
                 attempt.haste = None;
                 self.rolled_back(uid, attempt.journal, &mut attempt.status, &failure)
                     .await?;

@@ -251,11 +251,11 @@ impl Restoring<'_> {
             .at(step)?;
         let place = netns.clone();
         let newcomer = Newcomer {
-            pod_uid: self.pod_uid,
+            pod_uid: self.pod_uid.to_owned(),
             netns,
             pod_address: own,
             from: self.source_address,
-            addresses: self.addresses,
+            addresses: self.addresses.to_vec(),
         };
         self.node.carry.prepare(newcomer).await.at(step)?;
         netns::open(&self.node.host, &place).at(step)

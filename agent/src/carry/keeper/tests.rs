@@ -74,7 +74,9 @@ fn keeper(directory: &Path, entries: &[Entry], arrivals: &[Arrival]) -> CarryKee
                 .map(|arrival| (arrival.pod_uid.clone(), arrival.clone()))
                 .collect(),
         ),
+        departures: Mutex::default(),
         turns: Turns::default(),
+        undisturbed: Undisturbed::default(),
     }
 }
 
