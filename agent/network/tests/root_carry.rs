@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use godwit_network::Netns;
 use godwit_network::carry::{
-    CarryRecord, add_address, apply, end, flip, in_use, prepare, remove_address, settle, snapshot,
+    CarryRecord, Origin, add_address, apply, end, flip, in_use, prepare, remove_address, settle, snapshot,
     start_forwarding, survey_forward, survey_own, sweep, take_over_home,
 };
 use godwit_network::hold::{Hold, QueueNumbers};
@@ -126,7 +126,8 @@ struct Place<'a> {
     address: Ipv4Addr,
 }
 
-/// One move of the sockets, as the agents do it; gives the sockets at the new place and the two records.
+/// One move of the sockets, as the agents do it; gives the sockets at the new place and the two records: the new owner's, and the old node's, if
+/// that is another one.
 async fn migrate(
     lab: &Lab,
     from: &Place<'_>,
@@ -134,7 +135,7 @@ async fn migrate(
     old: Vec<TcpStream>,
     clients: &mut [Client],
     third_home: Option<&CarryRecord>,
-) -> (Vec<TcpStream>, CarryRecord, CarryRecord) {
+) -> (Vec<TcpStream>, CarryRecord, Option<CarryRecord>) {
     let (source, target) = (
         lab.get(&format!("n{}", from.node)),
         lab.get(&format!("n{}", to.node)),
@@ -143,21 +144,25 @@ async fn migrate(
     add_address(&new_pod, to.address, CARRIED).await.unwrap();
     add_address(&new_pod, to.address, CARRIED).await.unwrap();
     let home = (to.node != 1).then(|| node_address(1));
-    let owner = survey_own(&target, CARRIED, to.address, node_address(from.node), home)
+    let origin = if from.node == to.node {
+        Origin::Pod(old_pod.clone(), from.address)
+    } else {
+        Origin::Node(node_address(from.node))
+    };
+    let owner = survey_own(&target, CARRIED, to.address, origin, home)
         .await
         .unwrap();
     prepare(&target, &owner).await.unwrap();
-    let forwarder = survey_forward(
-        &source,
-        &old_pod,
-        from.address,
-        CARRIED,
-        node_address(to.node),
-        from.node == 1,
-    )
-    .await
-    .unwrap();
-    prepare(&source, &forwarder).await.unwrap();
+    let forwarder = if from.node == to.node {
+        None
+    } else {
+        let next_hop = node_address(to.node);
+        let forwarder = survey_forward(&source, &old_pod, from.address, CARRIED, next_hop, from.node == 1)
+            .await
+            .unwrap();
+        prepare(&source, &forwarder).await.unwrap();
+        Some(forwarder)
+    };
     let prepared = Hold::prepare(old_pod.clone(), QueueNumbers::default())
         .await
         .unwrap();
@@ -182,7 +187,9 @@ async fn migrate(
     if let Some(home) = third_home {
         flip(&lab.get("n1"), home).await.unwrap();
     }
-    flip(&source, &forwarder).await.unwrap();
+    if let Some(forwarder) = &forwarder {
+        flip(&source, forwarder).await.unwrap();
+    }
     let flipped = start.elapsed();
     start_forwarding(&old_pod, from.address).await.unwrap();
     let ready = start.elapsed();
@@ -216,7 +223,9 @@ async fn migrate(
         client.exchange("before the announcements");
     }
     settle(&target, &owner).await.unwrap();
-    settle(&source, &forwarder).await.unwrap();
+    if let Some(forwarder) = &forwarder {
+        settle(&source, forwarder).await.unwrap();
+    }
     if let Some(home) = third_home {
         settle(&lab.get("n1"), home).await.unwrap();
     }
@@ -258,6 +267,8 @@ async fn open_connections_follow_the_pod_everywhere() {
     let second = lab.pod("second", 2, 5);
     let third = lab.pod("third", 3, 5);
     let fourth = lab.pod("fourth", 1, 20);
+    let beside_third = lab.pod("beside-third", 3, 6);
+    let beside_fourth = lab.pod("beside-fourth", 1, 21);
     let neighbours: Vec<_> = (1..=3).map(|n| lab.pod(&format!("c{n}"), n, 9)).collect();
     let nodes: Vec<_> = (1..=3).map(|n| lab.get(&format!("n{n}"))).collect();
     for (index, node) in nodes.iter().enumerate() {
@@ -372,6 +383,7 @@ async fn open_connections_follow_the_pod_everywhere() {
         .set_read_timeout(Some(Duration::from_secs(4)))
         .unwrap();
     asking.exchange("after the move");
+    let forwarder = forwarder.unwrap();
     drop(asker);
     lab.delete("first");
     drop(first);
@@ -419,11 +431,36 @@ async fn open_connections_follow_the_pod_everywhere() {
     let (new, owner, transit) = migrate(&lab, &places[0], &places[1], new, &mut clients, Some(&home)).await;
     drop(second);
     lab.delete("second");
-    end(&nodes[1], &transit).await.unwrap();
+    end(&nodes[1], &transit.unwrap()).await.unwrap();
     for client in &mut clients {
         client.exchange("on n3, after the source is gone");
     }
     assert!(snapshot(&nodes[1]).await.unwrap().is_empty());
+
+    // To another pod of the same node.
+    hush(&new);
+    let [_, third_place] = places;
+    let places = [
+        third_place,
+        Place {
+            node: 3,
+            pod: "beside-third",
+            address: Ipv4Addr::new(10, 244, 3, 6),
+        },
+    ];
+    let (new, beside_owner, none) = migrate(&lab, &places[0], &places[1], new, &mut clients, None).await;
+    assert!(none.is_none());
+    drop(third);
+    lab.delete("third");
+    for client in &mut clients {
+        client.exchange("in the other pod, after the source is gone");
+    }
+    serve_all(&beside_third, PORT);
+    for client in &mut clients {
+        Client::connect(client.name, &client.netns, client.target)
+            .exchange("a new connection to the other pod");
+    }
+    assert_eq!(undropped(&nodes), 3, "no node dropped anything as invalid");
 
     // And home again.
     hush(&new);
@@ -437,9 +474,9 @@ async fn open_connections_follow_the_pod_everywhere() {
         },
     ];
     let (new, home_owner, transit) = migrate(&lab, places[0], places[1], new, &mut clients, None).await;
-    drop(third);
-    lab.delete("third");
-    end(&nodes[2], &transit).await.unwrap();
+    drop(beside_third);
+    lab.delete("beside-third");
+    end(&nodes[2], &transit.unwrap()).await.unwrap();
     for client in &mut clients {
         client.exchange("at home, after the source is gone");
     }
@@ -450,15 +487,38 @@ async fn open_connections_follow_the_pod_everywhere() {
     assert!(snapshot(&nodes[2]).await.unwrap().is_empty());
     assert_eq!(undropped(&nodes), 3, "no node dropped anything as invalid");
 
+    // To another pod of the home.
+    hush(&new);
+    let fifth_address = Ipv4Addr::new(10, 244, 1, 21);
+    let fifth_place = Place {
+        node: 1,
+        pod: "beside-fourth",
+        address: fifth_address,
+    };
+    let (new, last_owner, _) = migrate(&lab, places[1], &fifth_place, new, &mut clients, None).await;
+    drop(fourth);
+    lab.delete("fourth");
+    for client in &mut clients {
+        client.exchange("in another pod at home, after the source is gone");
+    }
+    serve_all(&beside_fourth, PORT);
+    for client in &mut clients {
+        Client::connect(client.name, &client.netns, client.target)
+            .exchange("a new connection to the other pod at home");
+    }
+    assert_eq!(undropped(&nodes), 3, "no node dropped anything as invalid");
+
     // Nothing is left, whether ended twice or swept.
-    drop((new, owner, before_home));
+    drop((new, owner, beside_owner, home_owner, before_home));
     drop(clients);
-    end(&nodes[0], &home_owner).await.unwrap();
-    end(&nodes[0], &home_owner).await.unwrap();
+    end(&nodes[0], &last_owner).await.unwrap();
+    end(&nodes[0], &last_owner).await.unwrap();
     sweep(&nodes[0], &[]).await.unwrap();
-    remove_address(&fourth, fourth_address, CARRIED).await.unwrap();
+    remove_address(&beside_fourth, fifth_address, CARRIED)
+        .await
+        .unwrap();
     assert_eq!(filters(&nodes), filters_before);
-    for netns in [&nodes[0], &nodes[1], &nodes[2], &fourth] {
+    for netns in [&nodes[0], &nodes[1], &nodes[2], &beside_fourth] {
         assert!(
             snapshot(netns).await.unwrap().is_empty(),
             "{netns:?}: {:?}",

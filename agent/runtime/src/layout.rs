@@ -171,11 +171,11 @@ impl Layout {
         self.run_dir().join("images")
     }
 
-    /// The images of one container in one migration.
-    pub fn image_dir(&self, migration: &str, container: &str) -> Result<PathBuf, LayoutError> {
+    /// The images of one container: at the source by the migration's UID, at the target by the target pod's, for both may be on one node.
+    pub fn image_dir(&self, side: &str, container: &str) -> Result<PathBuf, LayoutError> {
         Ok(self
             .images_dir()
-            .join(plain("migration UID", migration)?)
+            .join(plain("UID", side)?)
             .join(plain("container name", container)?))
     }
 }

@@ -102,6 +102,7 @@ mod tests {
                 pod_address,
                 device: "cni0".to_owned(),
                 uplink: "eth0".to_owned(),
+                old_pod: None,
                 return_by: Some((Ipv4Addr::new(192, 0, 2, 1), "eth0".to_owned())),
             },
             relaxed: None,
@@ -114,6 +115,7 @@ mod tests {
             pod_address,
             netns: netns.clone(),
             until_pod_gone: false,
+            from_pod: None,
         };
         Arrival {
             pod_uid: pod_uid.to_owned(),

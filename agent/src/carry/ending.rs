@@ -92,7 +92,8 @@ pub async fn keep_watch(node: Arc<Node>, pods: NodePods, ended: CancellationToke
 async fn look(node: &Node, pods: &NodePods, entry: &Entry) -> Option<End> {
     let here = entry.holder == *node.carry.me();
     let owner = pods.owner(IpAddr::V4(entry.address()));
-    if !here && owner.is_some_and(|owner| owner != entry.pod_uid) {
+    let had_it = |owner: &String| *owner == entry.pod_uid || Some(owner) == entry.from_pod.as_ref();
+    if owner.is_some_and(|owner| !had_it(&owner)) {
         return Some(End::NewOwner);
     }
     if !here && !entry.until_pod_gone {

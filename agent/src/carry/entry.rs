@@ -85,6 +85,9 @@ pub(super) struct Entry {
     pub(super) netns: PathBuf,
     /// The part ends with that pod.
     pub(super) until_pod_gone: bool,
+    /// UID of the pod of this node that had the address before: the CNI still knows it by that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from_pod: Option<String>,
 }
 
 impl Entry {

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use godwit_container::host::Host;
 use godwit_network::{
     Error, Netns,
-    carry::{self, CarryRecord},
+    carry::{self, CarryRecord, Origin},
 };
 use nix::errno::Errno;
 
@@ -21,6 +21,7 @@ use super::{
     arrival::Arrival,
     entry::{CarryError, Entry, NodeAt},
     files,
+    leaving::HandOver,
     turns::Turns,
 };
 use crate::{failure::chain, netns, undisturbed::Undisturbed};
@@ -34,6 +35,22 @@ pub struct Carried {
     pub home: NodeAt,
 }
 
+/// Where a pod comes from.
+#[derive(Clone, Debug)]
+pub enum Whence {
+    /// The node with this address.
+    Node(Ipv4Addr),
+    /// Another pod of the same node.
+    Pod {
+        /// Its UID.
+        uid: String,
+        /// Its network namespace, as a path on the node.
+        netns: PathBuf,
+        /// Its own address.
+        address: Ipv4Addr,
+    },
+}
+
 /// A pod that comes to this node.
 #[derive(Debug)]
 pub struct Newcomer {
@@ -43,8 +60,8 @@ pub struct Newcomer {
     pub netns: PathBuf,
     /// Its own address.
     pub pod_address: Ipv4Addr,
-    /// Address of the node that it comes from.
-    pub from: Ipv4Addr,
+    /// Where it comes from.
+    pub from: Whence,
     /// Addresses that it brings.
     pub addresses: Vec<Carried>,
 }
@@ -57,7 +74,7 @@ pub struct CarryKeeper {
     directory: PathBuf,
     entries: Mutex<BTreeMap<Ipv4Addr, Entry>>,
     arrivals: Mutex<BTreeMap<String, Arrival>>,
-    pub(super) departures: Mutex<BTreeMap<String, Vec<Entry>>>,
+    pub(super) departures: Mutex<BTreeMap<String, HandOver>>,
     turns: Turns,
     pub(super) undisturbed: Undisturbed,
 }
@@ -191,10 +208,17 @@ impl CarryKeeper {
             addresses,
         } = newcomer;
         let pod = netns::open(&self.host, &netns)?;
+        let (origin, from_pod) = match from {
+            Whence::Node(address) => (Origin::Node(address), None),
+            Whence::Pod { uid, netns, address } => {
+                (Origin::Pod(netns::open(&self.host, &netns)?, address), Some(uid))
+            }
+        };
         for Carried { address, home } in addresses {
             carry::add_address(&pod, pod_address, address).await?;
             let return_by = (home != self.me).then_some(home.address);
-            let record = carry::survey_own(&self.network, address, pod_address, from, return_by).await?;
+            let record =
+                carry::survey_own(&self.network, address, pod_address, origin.clone(), return_by).await?;
             entries.push(Entry {
                 record: record.clone(),
                 home,
@@ -203,6 +227,7 @@ impl CarryKeeper {
                 pod_address,
                 netns: netns.clone(),
                 until_pod_gone: false,
+                from_pod: from_pod.clone(),
             });
             carry::prepare(&self.network, &record).await?;
         }
@@ -267,7 +292,15 @@ impl CarryKeeper {
 
     pub(super) async fn cancel(&self, entries: Vec<Entry>) {
         for entry in entries {
-            if let Err(error) = carry::cancel(&self.network, &entry.record).await {
+            // A pod that comes from one of this node has the same rules, and that one stays.
+            let stays = self.entries().get(&entry.address()).cloned();
+            let cancelled = match stays {
+                Some(stays) if entry.holder == self.me && stays.holder == self.me => {
+                    carry::prepare(&self.network, &stays.record).await
+                }
+                _ => carry::cancel(&self.network, &entry.record).await,
+            };
+            if let Err(error) = cancelled {
                 tracing::warn!(address = %entry.address(), error = chain(&error), "what was prepared for it stays until the next start");
             }
         }
@@ -393,7 +426,7 @@ impl CarryKeeper {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn departures(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Entry>>> {
+    pub(super) fn departures(&self) -> MutexGuard<'_, BTreeMap<String, HandOver>> {
         self.departures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,9 +1,13 @@
 //! Sending addresses after a pod that leaves this node.
 
-use std::{net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures::future::join_all;
-use godwit_network::{Error, Netns, carry};
+use godwit_network::{Netns, carry};
 
 use super::{
     entry::{CarryError, Entry, NodeAt},
@@ -14,6 +18,10 @@ use crate::{failure::chain, netns};
 /// A pod that leaves this node, with its addresses; found out before the freeze, so that the flip is short.
 #[derive(Clone, Debug)]
 pub struct HandOver {
+    pod_uid: String,
+    netns: PathBuf,
+    pod_address: Ipv4Addr,
+    /// What this node will do; nothing if the pod goes to another one of this node, which then owns the addresses.
     entries: Vec<Entry>,
 }
 
@@ -47,8 +55,15 @@ impl CarryKeeper {
         let mut entries = Vec::new();
         match self.survey_each(leaver, &pod, &mut entries).await {
             Ok(()) => {
-                self.departures().insert(leaver.pod_uid.clone(), entries.clone());
-                Ok(HandOver { entries })
+                let hand_over = HandOver {
+                    pod_uid: leaver.pod_uid.clone(),
+                    netns: leaver.netns.clone(),
+                    pod_address: leaver.pod_address,
+                    entries,
+                };
+                self.departures()
+                    .insert(leaver.pod_uid.clone(), hand_over.clone());
+                Ok(hand_over)
             }
             Err(error) => {
                 self.cancel(entries).await;
@@ -70,6 +85,9 @@ impl CarryKeeper {
             addresses,
             target,
         } = leaver;
+        if *target == self.me {
+            return Ok(());
+        }
         for Carried { address, home } in addresses {
             let at_home = *home == self.me;
             let record = carry::survey_forward(
@@ -89,6 +107,7 @@ impl CarryKeeper {
                 pod_address: *pod_address,
                 netns: netns.clone(),
                 until_pod_gone: !at_home,
+                from_pod: None,
             });
             carry::prepare(&self.network, &record).await?;
         }
@@ -98,9 +117,8 @@ impl CarryKeeper {
     /// The old network namespace will pass on what still arrives there. For a pod that will never run there again; nothing may reach the namespace until
     /// [`Self::hand_over`], so it takes no time from anybody meanwhile.
     pub async fn forward(&self, hand_over: &HandOver) {
-        let started = match self.left_behind(&hand_over.entries) {
-            Ok(Some((pod, address))) => carry::start_forwarding(&pod, address).await,
-            Ok(None) => Ok(()),
+        let started = match netns::open(&self.host, &hand_over.netns) {
+            Ok(pod) => carry::start_forwarding(&pod, hand_over.pod_address).await,
             Err(error) => Err(error),
         };
         if let Err(error) = started {
@@ -117,14 +135,11 @@ impl CarryKeeper {
         hand_over: HandOver,
         carried: &[String],
     ) -> Vec<(NodeAt, Ipv4Addr, NodeAt)> {
-        if let Some(entry) = hand_over.entries.first() {
-            self.departures().remove(&entry.pod_uid);
-        }
+        self.departures().remove(&hand_over.pod_uid);
         let (taken, not_taken): (Vec<Entry>, Vec<Entry>) = hand_over
             .entries
             .into_iter()
             .partition(|entry| carried.contains(&entry.address().to_string()));
-        let nowhere_to_go = taken.is_empty();
         let to_tell = taken
             .iter()
             .filter(|entry| entry.home != self.me && entry.home != entry.holder)
@@ -138,18 +153,17 @@ impl CarryKeeper {
         }));
         // All at once: the held packets wait for them.
         flips.await;
-        if nowhere_to_go {
-            self.unforward(&not_taken).await;
+        if carried.is_empty() {
+            self.unforward(&hand_over.netns, hand_over.pod_address).await;
         }
         self.cancel(not_taken).await;
         to_tell
     }
 
     /// The target takes no address: what the old network namespace forwarded would come back to it for ever.
-    async fn unforward(&self, entries: &[Entry]) {
-        let stopped = match self.left_behind(entries) {
-            Ok(Some((pod, address))) => carry::stop_forwarding(&pod, address).await,
-            Ok(None) => Ok(()),
+    async fn unforward(&self, netns: &Path, pod_address: Ipv4Addr) {
+        let stopped = match netns::open(&self.host, netns) {
+            Ok(pod) => carry::stop_forwarding(&pod, pod_address).await,
             Err(error) => Err(error),
         };
         if let Err(error) = stopped {
@@ -160,16 +174,11 @@ impl CarryKeeper {
         }
     }
 
-    /// The network namespace and the own address of the pod that leaves with these; `None` if it has none.
-    fn left_behind(&self, entries: &[Entry]) -> Result<Option<(Netns, Ipv4Addr)>, Error> {
-        let open = |entry: &Entry| Ok((netns::open(&self.host, &entry.netns)?, entry.pod_address));
-        entries.first().map(open).transpose()
-    }
-
     /// The pod will not leave this node after all, whether or not the survey came to its end.
     pub async fn keep(&self, pod_uid: &str) {
         self.undisturbed.settled().await;
         let departure = self.departures().remove(pod_uid);
-        self.cancel(departure.unwrap_or_default()).await;
+        self.cancel(departure.map(|departure| departure.entries).unwrap_or_default())
+            .await;
     }
 }

@@ -23,5 +23,5 @@ mod turns;
 pub use calls::{answer_ended, answer_move, tell_home};
 pub use ending::keep_watch;
 pub use entry::{CarryError, NodeAt};
-pub use keeper::{Carried, CarryKeeper, Newcomer};
+pub use keeper::{Carried, CarryKeeper, Newcomer, Whence};
 pub use leaving::{HandOver, Leaver};

@@ -167,7 +167,7 @@ impl Attempt {
         updates: &mut watch::Receiver<Arc<PodMigration>>,
     ) -> Result<Held, Failure> {
         let (sender, receiver) = link;
-        let directory = self.node.layout.images_dir().join(&self.uid);
+        let directory = self.node.layout.images_dir().join(&self.pod_uid);
         RecordDir::create(&self.node.layout, &directory).at(TargetStep::Receive)?;
         let news = inbox.watch();
         let lazy = self.containers.iter().filter(|container| container.lazy);
@@ -188,10 +188,10 @@ impl Attempt {
         };
         let restoring = Restoring {
             node: &self.node,
-            uid: &self.uid,
             pod_uid: &self.pod_uid,
             addresses: &self.addresses,
             source_address: self.source_address,
+            source_pod_uid: &self.source_pod_uid,
             containers: &self.containers,
             sysv_owner: self.sysv_owner.as_deref(),
             directory: &directory,

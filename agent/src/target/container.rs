@@ -96,12 +96,12 @@ impl TargetContainer {
         lazy: bool,
         deadline_ms: u64,
     ) -> Result<Self, ContainerError> {
-        let image_dir = agent.image_dir(migration, name)?;
+        let image_dir = agent.image_dir(pod_uid, name)?;
         for directory in [image_dir.clone(), work_dir(&image_dir)] {
             RecordDir::create(agent, &directory)?;
         }
         let record = RecordDir::create(agent, &agent.record_dir(pod_uid, name)?)?;
-        let on_node = node.image_dir(migration, name)?;
+        let on_node = node.image_dir(pod_uid, name)?;
         record.write_json(
             record::RECORD,
             &Record {
@@ -122,13 +122,8 @@ impl TargetContainer {
     }
 
     /// The container of an earlier life of the agent, if its record is still there.
-    pub fn reopen(
-        agent: &Layout,
-        migration: &str,
-        pod_uid: &str,
-        name: &str,
-    ) -> Result<Option<Self>, ContainerError> {
-        let image_dir = agent.image_dir(migration, name)?;
+    pub fn reopen(agent: &Layout, pod_uid: &str, name: &str) -> Result<Option<Self>, ContainerError> {
+        let image_dir = agent.image_dir(pod_uid, name)?;
         let record = RecordDir::open(agent, &agent.record_dir(pod_uid, name)?)?;
         let Some(record) = record else { return Ok(None) };
         let read: Option<Record> = record.read_json(record::RECORD)?;

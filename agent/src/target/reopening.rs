@@ -43,7 +43,7 @@ impl TargetTask {
         }
         let parties = parties?;
         let reopened = names.iter().filter_map(|name| {
-            let opened = TargetContainer::reopen(&self.node.layout, uid, &parties.pod_uid, name);
+            let opened = TargetContainer::reopen(&self.node.layout, &parties.pod_uid, name);
             opened
                 .inspect_err(|error| tracing::warn!(error = chain(error), "a record is lost"))
                 .ok()

@@ -1,6 +1,11 @@
 //! The containers, one after the other, as kubelet starts them. What can be done for a container before its images are complete is done before.
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
 use godwit_network::{
@@ -24,7 +29,7 @@ use super::{
     trees::Tree,
 };
 use crate::{
-    carry::{Carried, CarryError, Newcomer},
+    carry::{Carried, CarryError, Newcomer, Whence},
     failure::{AtStep, Failure},
     haste::Haste,
     journal::{Journal, TargetEntry},
@@ -41,10 +46,10 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// What the containers of one migration need to be restored.
 pub(super) struct Restoring<'a> {
     pub(super) node: &'a Arc<Node>,
-    pub(super) uid: &'a str,
     pub(super) pod_uid: &'a str,
     pub(super) addresses: &'a [Carried],
     pub(super) source_address: Ipv4Addr,
+    pub(super) source_pod_uid: &'a str,
     pub(super) containers: &'a [TargetContainer],
     pub(super) sysv_owner: Option<&'a str>,
     pub(super) directory: &'a Path,
@@ -197,7 +202,7 @@ impl Restoring<'_> {
             let on_node = self
                 .node
                 .layout_on_node
-                .image_dir(self.uid, &container.name)
+                .image_dir(self.pod_uid, &container.name)
                 .at(step)?;
             PageServer::of(&container.name, &container.image_dir)
                 .start(self.node, &container.image_dir, &on_node, deadline_ms)
@@ -226,7 +231,41 @@ impl Restoring<'_> {
     /// question about the pod's processes (each waits for `io.containerd.timeout.task.state`, 2 s; four of them cost 8 s).
     async fn prepare_addresses(&mut self) -> Result<Netns, Failure> {
         let step = TargetStep::PrepareAddress;
-        let pod = discover(&self.node.cri, &self.node.host, self.pod_uid)
+        let (netns, own) = self.network_of(self.pod_uid).await?;
+        let entry = TargetEntry::Addresses {
+            netns: netns.clone(),
+            addresses: texts(self.addresses),
+        };
+        self.journal.append(entry).at(step)?;
+        let place = netns.clone();
+        let newcomer = Newcomer {
+            pod_uid: self.pod_uid.to_owned(),
+            netns,
+            pod_address: own,
+            from: self.whence().await?,
+            addresses: self.addresses.to_vec(),
+        };
+        self.node.carry.prepare(newcomer).await.at(step)?;
+        netns::open(&self.node.host, &place).at(step)
+    }
+
+    /// Where the pod comes from, which may be this very node.
+    async fn whence(&self) -> Result<Whence, Failure> {
+        if self.source_address != self.node.carry.me().address {
+            return Ok(Whence::Node(self.source_address));
+        }
+        let (netns, address) = self.network_of(self.source_pod_uid).await?;
+        Ok(Whence::Pod {
+            uid: self.source_pod_uid.to_owned(),
+            netns,
+            address,
+        })
+    }
+
+    /// The network namespace, as a path on the node, and the own address of a pod of this node.
+    async fn network_of(&self, pod_uid: &str) -> Result<(PathBuf, Ipv4Addr), Failure> {
+        let step = TargetStep::PrepareAddress;
+        let pod = discover(&self.node.cri, &self.node.host, pod_uid)
             .await
             .at(step)?;
         let netns = pod.netns.ok_or_else(|| {
@@ -236,11 +275,6 @@ impl Restoring<'_> {
                 "the container runtime names no network namespace of the pod",
             )
         })?;
-        let entry = TargetEntry::Addresses {
-            netns: netns.clone(),
-            addresses: texts(self.addresses),
-        };
-        self.journal.append(entry).at(step)?;
         let own = self
             .node
             .cri
@@ -249,16 +283,7 @@ impl Restoring<'_> {
             .at(step)?
             .ok_or(CarryError::NoPodAddress)
             .at(step)?;
-        let place = netns.clone();
-        let newcomer = Newcomer {
-            pod_uid: self.pod_uid.to_owned(),
-            netns,
-            pod_address: own,
-            from: self.source_address,
-            addresses: self.addresses.to_vec(),
-        };
-        self.node.carry.prepare(newcomer).await.at(step)?;
-        netns::open(&self.node.host, &place).at(step)
+        Ok((netns, own))
     }
 }
 

@@ -175,7 +175,7 @@ impl TargetTask {
             manifest: Manifest::default(),
             volumes: Vec::new(),
         };
-        let mut inbox = Inbox::new(self.node.layout.images_dir().join(uid));
+        let mut inbox = Inbox::new(self.node.layout.images_dir().join(&parties.pod_uid));
         let prepared = tokio::select! {
             prepared = up_to_prepared(
                 &mut attempt,
@@ -298,7 +298,7 @@ impl TargetTask {
     }
 
     pub(super) fn remove_images(&self, parties: &Parties) {
-        remove(&self.node.layout.images_dir().join(&parties.uid));
+        remove(&self.node.layout.images_dir().join(&parties.pod_uid));
     }
 
     pub(super) fn forget(&self, parties: &Parties, journal: Journal<TargetEntry>) -> Result<(), Failure> {

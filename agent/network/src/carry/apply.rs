@@ -34,16 +34,17 @@ pub async fn prepare(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
             Part::Own {
                 device,
                 uplink,
+                old_pod,
                 return_by,
                 ..
             } => {
                 let pod = existing(&handle, &device).await?;
                 let uplink = existing(&handle, &uplink).await?;
                 let Some((home, by)) = return_by else {
-                    return install_own_rules(address, &pod, &uplink, None);
+                    return install_own_rules(address, &pod, (&uplink, old_pod), None);
                 };
                 let by = existing(&handle, &by).await?;
-                install_own_rules(address, &pod, &uplink, Some(&by))?;
+                install_own_rules(address, &pod, (&uplink, old_pod), Some(&by))?;
                 return_by_home(&handle, address, &pod, home, &by).await
             }
             Part::Forward { device, old_pod, .. } => {
@@ -138,7 +139,11 @@ pub async fn apply(host: &Netns, record: &CarryRecord) -> Result<(), Error> {
 fn comes_back(part: &Part) -> bool {
     matches!(
         part,
-        Part::Own { return_by: None, .. } | Part::Forward { old_pod: None, .. }
+        Part::Own {
+            return_by: None,
+            old_pod: None,
+            ..
+        } | Part::Forward { old_pod: None, .. }
     )
 }
 
@@ -166,24 +171,27 @@ async fn remove_other_part(host: &Netns, record: &CarryRecord) -> Result<(), Err
 
 fn install_forward_rules(address: Ipv4Addr, pods: &Interface, old_pod: [u8; 6]) -> Result<(), Error> {
     // What the old pod lets go was tracked and translated on its first way through this node.
-    let again = Rule::default()
-        .input_is(pods.index)
-        .ethernet_source_is(old_pod)
-        .destination_is(address)
-        .notrack();
     let chain = Chain {
         name: "again",
         hook: Hook::Prerouting,
-        rules: vec![again],
+        rules: vec![second_way(address, pods, old_pod)],
     };
     nft::replace(&nft_tables_of(address)[1], &[chain])
 }
 
-/// `uplink` leads to the node that the pod came from, `by` to the home, if that is another node.
+fn second_way(address: Ipv4Addr, pods: &Interface, old_pod: [u8; 6]) -> Rule {
+    Rule::default()
+        .input_is(pods.index)
+        .ethernet_source_is(old_pod)
+        .destination_is(address)
+        .notrack()
+}
+
+/// `uplink` leads to the node that the pod came from, or to the old pod, if that is on this node; `by` to the home, if that is another node.
 fn install_own_rules(
     address: Ipv4Addr,
     pod: &Interface,
-    uplink: &Interface,
+    (uplink, old_pod): (&Interface, Option<[u8; 6]>),
     by: Option<&Interface>,
 ) -> Result<(), Error> {
     // A neighbour on the bridge that follows a redirect would bypass this node, which then sees only the replies.
@@ -193,20 +201,25 @@ fn install_own_rules(
         rules: vec![Rule::default().redirect_about(address).drop_packet()],
     };
     let arriving = |interface: &Interface| Rule::default().input_is(interface.index).destination_is(address);
+    let held = match (old_pod, by) {
+        (Some(ethernet), _) => second_way(address, uplink, ethernet),
+        (None, Some(_)) => arriving(uplink).notrack(),
+        // Held packets that this node sent, and perhaps translated, come back.
+        (None, None) => arriving(uplink).sender_is_not_behind(uplink.index).notrack(),
+    };
     let rules = match by {
         // What comes from or goes to the home by this address is translated there, if at all: this node only passes it
         // on. Tracked, it would look new, and a service's or masquerading rule would translate it here once more.
         Some(by) => vec![
             arriving(by).notrack(),
-            arriving(uplink).notrack(),
+            held,
             Rule::default()
                 .input_is(pod.index)
                 .source_is(address)
                 .destination_leaves_by(by.index)
                 .notrack(),
         ],
-        // Held packets that this node sent, and perhaps translated, come back.
-        None => vec![arriving(uplink).sender_is_not_behind(uplink.index).notrack()],
+        None => vec![held],
     };
     let passing = Chain {
         name: "passing",

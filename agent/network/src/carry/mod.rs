@@ -23,7 +23,7 @@ pub use duty::{Duties, Duty, duties};
 pub use filter::Relaxed;
 pub use forwarding::{start_forwarding, stop_forwarding};
 pub use presence::{add_address, remove_address, take_over_home};
-pub use record::{CarryRecord, Part, survey_forward, survey_own};
+pub use record::{CarryRecord, Origin, Part, survey_forward, survey_own};
 pub use snapshot::{Snapshot, snapshot};
 pub use sweep::sweep;
 pub use usage::in_use;

@@ -32,8 +32,11 @@ pub enum Part {
         pod_address: Ipv4Addr,
         /// The node's interface to the pod: a bridge, or the pod's own veth.
         device: String,
-        /// The interface to the node that the pod came from, by which held packets arrive.
+        /// The interface by which held packets arrive: to the node that the pod came from, or, on the same node, to the old pod.
         uplink: String,
+        /// Ethernet address of the old pod, if it is on this node: what it lets go is on its second way through this node, and passes untracked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old_pod: Option<[u8; 6]>,
         /// Address of the home node, through which replies return, and the interface to it; none at home.
         return_by: Option<(Ipv4Addr, String)>,
     },
@@ -53,15 +56,28 @@ pub enum Part {
     },
 }
 
-/// Finds out how this node would own `address` for the pod with `pod_address` that comes from the node with address
-/// `from`, and whose packets return by the node with address `home` (none if this node is the home). Changes nothing. Fails with [`Error::NotDirect`] if a router is in between.
+/// Where a pod comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// The node with this address.
+    Node(Ipv4Addr),
+    /// A pod of the same node, with its own address.
+    Pod(Netns, Ipv4Addr),
+}
+
+/// Finds out how this node would own `address` for the pod with `pod_address` that comes from `origin`, and whose packets return by the node with address `home`
+/// (none if this node is the home). Changes nothing. Fails with [`Error::NotDirect`] if a router is in between.
 pub async fn survey_own(
     host: &Netns,
     address: Ipv4Addr,
     pod_address: Ipv4Addr,
-    from: Ipv4Addr,
+    origin: Origin,
     home: Option<Ipv4Addr>,
 ) -> Result<CarryRecord, Error> {
+    let old_pod = match &origin {
+        Origin::Node(_) => None,
+        Origin::Pod(pod, own) => ethernet_of(pod, *own).await?,
+    };
     host.route("finding the way to the pod", move |handle| async move {
         let way = way_to(&handle, pod_address).await?;
         let device = interface(&handle, way.interface).await?.name;
@@ -69,12 +85,19 @@ pub async fn survey_own(
             Some(home) => Some((home, direct(&handle, home).await?)),
             None => None,
         };
-        let uplink = direct(&handle, from).await?;
+        let uplink = match origin {
+            Origin::Node(from) => direct(&handle, from).await?,
+            Origin::Pod(_, own) => {
+                let way = way_to(&handle, own).await?;
+                interface(&handle, way.interface).await?.name
+            }
+        };
         let relaxed = Relaxed::survey(&uplink)?;
         let part = Part::Own {
             pod_address,
             device,
             uplink,
+            old_pod,
             return_by,
         };
         Ok(CarryRecord {
@@ -99,11 +122,7 @@ pub async fn survey_forward(
     next_hop: Ipv4Addr,
     at_home: bool,
 ) -> Result<CarryRecord, Error> {
-    let old_pod = pod
-        .route("finding the pod's interface", move |handle| async move {
-            Ok(interface_with(&handle, pod_address).await?.ethernet)
-        })
-        .await?;
+    let old_pod = ethernet_of(pod, pod_address).await?;
     host.route("finding the way to the other node", move |handle| async move {
         let uplink = direct(&handle, next_hop).await?;
         let way = way_to(&handle, pod_address).await?;
@@ -168,6 +187,13 @@ impl Part {
     }
 }
 
+async fn ethernet_of(pod: &Netns, pod_address: Ipv4Addr) -> Result<Option<[u8; 6]>, Error> {
+    pod.route("finding the pod's interface", move |handle| async move {
+        Ok(interface_with(&handle, pod_address).await?.ethernet)
+    })
+    .await
+}
+
 /// The interface to a node that must be a direct neighbour.
 async fn direct(handle: &rtnetlink::Handle, node: Ipv4Addr) -> Result<String, Error> {
     let way = way_to(handle, node).await?;
@@ -190,6 +216,7 @@ mod tests {
                 pod_address: Ipv4Addr::new(10, 244, 2, 5),
                 device: "cni0".into(),
                 uplink: "eth0".into(),
+                old_pod: None,
                 return_by: Some((Ipv4Addr::new(10, 77, 0, 11), "eth0".into())),
             },
             relaxed: Some(Relaxed {

@@ -40,6 +40,7 @@ fn part(pod_uid: &str) -> Entry {
                 pod_address: Ipv4Addr::new(10, 244, 2, 5),
                 device: "cni0".to_owned(),
                 uplink: "eth0".to_owned(),
+                old_pod: None,
                 return_by: None,
             },
             relaxed: None,
@@ -50,6 +51,7 @@ fn part(pod_uid: &str) -> Entry {
         pod_address: Ipv4Addr::new(10, 244, 2, 5),
         netns: "/run/netns/gone".into(),
         until_pod_gone: false,
+        from_pod: None,
     }
 }
 
