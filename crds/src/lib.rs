@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bandwidth;
+pub mod checks;
 mod conditions;
 mod definition;
 mod duration;
@@ -29,6 +30,7 @@ pub use names::{
 pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{
-    CheckResult, FreezeTimings, MAX_WARNINGS, MigrationPhase, Plan, PodMigrationStatus, Settlement,
-    SourceReport, SourceState, TargetReport, TargetState, Timings, Transition, Verdict,
+    CheckResult, FreezeTimings, MAX_AGENT_CHECKS, MAX_CHECKS, MAX_WARNINGS, MigrationPhase, Plan,
+    PodMigrationStatus, Settlement, SourceReport, SourceState, TargetReport, TargetState, Timings,
+    Transition, Verdict,
 };

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::bandwidth::bandwidth_schema;
-use crate::{Bandwidth, FreezeBudget, MemoryMode, MigrationTimeout, PodMigrationStatus};
+use crate::{Bandwidth, FreezeBudget, MemoryMode, MigrationTimeout, PodMigrationStatus, checks};
 
 /// Moves one running pod to another node, with its memory, files, address and open connections.
 ///
@@ -47,6 +47,8 @@ use crate::{Bandwidth, FreezeBudget, MemoryMode, MigrationTimeout, PodMigrationS
     validation = Rule::new("has(self.bandwidth) == has(oldSelf.bandwidth) && (!has(self.bandwidth) || self.bandwidth == oldSelf.bandwidth)").message("bandwidth is immutable: delete this migration and create another"),
     validation = Rule::new("self.autoConverge == oldSelf.autoConverge").message("autoConverge is immutable: delete this migration and create another").field_path(".autoConverge"),
     validation = Rule::new("has(self.restartContainers) == has(oldSelf.restartContainers) && (!has(self.restartContainers) || self.restartContainers == oldSelf.restartContainers)").message("restartContainers is immutable: delete this migration and create another"),
+    validation = Rule::new("self.dryRun == oldSelf.dryRun").message("dryRun is immutable: delete this migration and create another").field_path(".dryRun"),
+    validation = Rule::new("has(self.accept) == has(oldSelf.accept) && (!has(self.accept) || self.accept == oldSelf.accept)").message("accept is immutable: delete this migration and create another"),
     validation = Rule::new("self.cancel || !oldSelf.cancel").message("cancel cannot be taken back: create another migration").field_path(".cancel"),
     validation = Rule::new("duration(self.timeout) > duration('0s')").message("timeout must be above zero").field_path(".timeout"),
     validation = Rule::new("!has(self.freezeBudget) || duration(self.freezeBudget) > duration('0s')").message("freezeBudget must be above zero"),
@@ -69,7 +71,8 @@ pub struct PodMigrationSpec {
     pub memory: MemoryMode,
     /// How long the freeze may be; a Kubernetes duration such as `500ms`. The pod is not frozen while the estimate is
     /// above it; if it stays above, the migration ends with `DirtyRateTooHigh` (memory changes too fast) or
-    /// `FreezeBudgetTooSmall` (with nothing left to copy it would still be above). It is an estimate, no guarantee.
+    /// `FreezeBudgetExceeded` (with nothing left to copy it would still be above). A freeze that turns out longer is
+    /// ended before the commit, with `FreezeBudgetExceeded` too, and the pod runs on where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze_budget: Option<FreezeBudget>,
     /// At most so many bytes per second are sent for this migration while the pod still runs; a quantity from `1k` to
@@ -86,6 +89,15 @@ pub struct PodMigrationSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "restart_containers_schema")]
     pub restart_containers: Vec<String>,
+    /// True: only check whether the pod could be moved. Nothing is made or changed; ends as `Succeeded` with reason
+    /// `DryRun`, or as `Failed` with what stands in the way.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Names of checks whose refusal is to be a warning. Only those that are of a risk or a known loss, not of an
+    /// impossibility.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "accept_schema")]
+    pub accept: Vec<String>,
     /// Limit for the whole migration up to the commit; a Kubernetes duration such as `10m`.
     #[serde(default)]
     pub timeout: MigrationTimeout,
@@ -128,6 +140,17 @@ fn restart_containers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Sch
         "minItems": 1,
         "maxItems": 32,
         "items": { "type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
+/// The names come from the list of checks.
+fn accept_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "items": { "type": "string", "maxLength": 63, "enum": checks::acceptable().collect::<Vec<_>>() },
         "x-kubernetes-list-type": "set",
     })
 }

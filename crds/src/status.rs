@@ -54,9 +54,9 @@ pub struct PodMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
-    /// Results of the checks. Writer: operator.
+    /// Results of the checks, the operator's first. Writer: operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 192))]
     pub preflight: Vec<CheckResult>,
     /// Who moves where. Writer: operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,7 +124,8 @@ pub struct CheckResult {
     pub message: String,
 }
 
-/// Who moves where. Agents act only on a plan whose `targetPodUid` is set, in phase `Copying` or later.
+/// Who moves where. Agents act only on a plan whose `targetPodUid` is set, in phase `Copying` or later; in phase `Preflight` the source's
+/// agent looks at the pod and touches nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
@@ -162,6 +163,8 @@ fn conditions_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Sch
 /// How far the source's agent is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SourceState {
+    /// Has looked at the pod, in phase `Preflight`; nothing has been touched.
+    Looked,
     /// Connecting to the target's agent, sending what can be sent while the source runs.
     #[default]
     Copying,
@@ -193,6 +196,10 @@ pub struct SourceReport {
     /// True when the agent was restarted during the migration and took it up again from its journal.
     #[serde(default)]
     pub resumed: bool,
+    /// What it has found when it looked at the pod, in phase `Preflight`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub preflight: Vec<CheckResult>,
     /// Bytes sent to the target's agent so far.
     #[serde(default)]
     pub bytes_sent: i64,
@@ -208,6 +215,10 @@ pub struct SourceReport {
     pub warnings: Vec<String>,
 }
 
+/// How many checks an agent reports of one migration at most.
+pub const MAX_AGENT_CHECKS: usize = 64;
+/// How many checks the operator shows of one migration at most: its own and those of both agents.
+pub const MAX_CHECKS: usize = 192;
 /// How many warnings an agent says of one migration at most.
 pub const MAX_WARNINGS: usize = 16;
 

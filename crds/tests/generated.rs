@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use godwit_crds::checks::{LIMITS_FILE, acceptable, limits_page};
 use godwit_crds::{CRD_FILE, MemoryMode, PodMigrationSpec, definition_yaml};
 
 fn committed(place: &str) -> String {
@@ -27,6 +28,27 @@ fn the_copy_in_the_chart_is_fresh() {
         definition_yaml().unwrap(),
         "run `cargo run --bin crdgen`"
     );
+}
+
+#[test]
+fn the_page_of_limits_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(LIMITS_FILE);
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(committed, limits_page(), "run `cargo run --bin crdgen`");
+}
+
+#[test]
+fn what_can_be_accepted_is_in_the_definition_and_nothing_else() {
+    let yaml = definition_yaml().unwrap();
+    let accept = yaml.split("accept:").nth(1).unwrap();
+    let list = accept.split("enum:").nth(1).unwrap();
+    let names: Vec<&str> = list
+        .lines()
+        .map(str::trim)
+        .skip(1)
+        .map_while(|line| line.strip_prefix("- "))
+        .collect();
+    assert_eq!(names, acceptable().collect::<Vec<_>>());
 }
 
 #[test]

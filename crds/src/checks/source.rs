@@ -1,0 +1,58 @@
+//! What the source's agent checks on the running pod, without touching it, before a target pod is made.
+
+use super::{CheckInfo, RunsBy};
+
+/// CRIU runs on the source's node.
+pub const ENGINE: CheckInfo = CheckInfo {
+    name: "Engine",
+    runs_by: RunsBy::Source,
+    acceptable: false,
+    refuses: "a node on which the CRIU that the agent has brought along does not run, or lacks what a checkpoint needs",
+    why: "without it no process can be checkpointed",
+    cure: "what the message says of the node's kernel; `criu check` says more",
+};
+/// The container runtime knows every container of the pod.
+pub const CONTAINERS_FOUND: CheckInfo = CheckInfo {
+    name: "ContainersFound",
+    runs_by: RunsBy::Source,
+    acceptable: false,
+    refuses: "a pod of which a container that is to be moved cannot be found on its node",
+    why: "only what is found can be checkpointed",
+    cure: "wait until all containers run; look at the node's container runtime",
+};
+/// The freeze fits into `spec.freezeBudget`.
+pub const FREEZE_BUDGET: CheckInfo = CheckInfo {
+    name: "FreezeBudget",
+    runs_by: RunsBy::Source,
+    acceptable: false,
+    refuses: "a `spec.freezeBudget` below the shortest freeze that a pod of this size can have on its node (`FreezeBudgetExceeded`)",
+    why: "CRIU walks through all memory of the pod even if it has been copied ahead, and the rest is copied in the freeze",
+    cure: "raise `spec.freezeBudget`",
+};
+/// No process is traced.
+pub const TRACED_TASKS: CheckInfo = CheckInfo {
+    name: "TracedTasks",
+    runs_by: RunsBy::Source,
+    acceptable: false,
+    refuses: "processes that a debugger traces (strace, gdb)",
+    why: "a task has one tracer, and CRIU has to be it",
+    cure: "end the debugger",
+};
+/// No task is in uninterruptible sleep.
+pub const BLOCKED_TASKS: CheckInfo = CheckInfo {
+    name: "BlockedTasks",
+    runs_by: RunsBy::Source,
+    acceptable: true,
+    refuses: "tasks that stay in uninterruptible sleep (state D)",
+    why: "the kernel freezes them only when they wake; after 2 s the migration would be rolled back",
+    cure: "wait until what they wait for (a disk, NFS) answers; or accept",
+};
+
+/// All of them, in the order of the documentation.
+pub const ALL: &[CheckInfo] = &[
+    ENGINE,
+    CONTAINERS_FOUND,
+    FREEZE_BUDGET,
+    TRACED_TASKS,
+    BLOCKED_TASKS,
+];

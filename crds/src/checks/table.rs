@@ -1,0 +1,75 @@
+//! `docs/limits.md`: prose from a template, tables from the list.
+
+use std::fmt::Write as _;
+
+use super::{CheckInfo, later, operator, source};
+
+/// Where the page is, seen from this crate.
+pub const LIMITS_FILE: &str = "../docs/limits.md";
+
+const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
+
+/// The lines of the template in whose place a table comes, and which.
+const TABLES: &[(&str, &[CheckInfo])] = &[
+    ("{{operator}}", operator::ALL),
+    ("{{source}}", source::ALL),
+    ("{{later}}", later::ALL),
+];
+
+/// The page.
+pub fn limits_page() -> String {
+    let mut page = String::from(
+        "<!-- Generated from crds/docs/limits.md.in and crds/src/checks by `cargo run --bin crdgen`; do not edit. -->\n",
+    );
+    for line in TEMPLATE.lines() {
+        match TABLES.iter().find(|(mark, _)| *mark == line) {
+            Some((_, checks)) => page.push_str(&table(checks)),
+            None => {
+                page.push_str(line);
+                page.push('\n');
+            }
+        }
+    }
+    page
+}
+
+fn table(checks: &[CheckInfo]) -> String {
+    let mut table = String::from(
+        "| check | run by | verdict | of what | why | cure |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for check in checks {
+        let verdict = match (check.only_warns(), check.acceptable) {
+            (true, _) => "warns",
+            (false, true) => "refuses; acceptable",
+            (false, false) => "refuses",
+        };
+        let by = check.runs_by.as_str();
+        let CheckInfo {
+            name,
+            refuses,
+            why,
+            cure,
+            ..
+        } = check;
+        let what = refuses.strip_prefix("Warns ").unwrap_or(refuses);
+        // Cannot fail for a string.
+        let _ = writeln!(table, "| `{name}` | {by} | {verdict} | {what} | {why} | {cure} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks;
+
+    #[test]
+    fn every_check_is_on_the_page_once() {
+        let page = limits_page();
+        for check in checks::all() {
+            let row = format!("| `{}` |", check.name);
+            assert_eq!(page.matches(&row).count(), 1, "{}", check.name);
+        }
+        assert!(!page.contains("{{"), "a mark without a table");
+    }
+}
