@@ -69,7 +69,7 @@ impl Observed {
         self.migration.spec.cancel || self.migration.metadata.deletion_timestamp.is_some()
     }
 
-    /// Last word of the source's agent.
+    /// Last word of the source's agent since it has begun; that it has looked at the pod before is none.
     pub fn source_state(&self) -> Option<SourceState> {
         self.migration
             .status
@@ -77,6 +77,7 @@ impl Observed {
             .source
             .as_ref()
             .map(|report| report.state)
+            .filter(|state| *state != SourceState::Looked)
     }
 
     /// Last word of the target's agent.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use godwit_crds::{
-    CopyMode, MigrationPhase, PodMigrationStatus, SourceReport, TrackingMethod, parse_duration,
+    CopyMode, MigrationPhase, PodMigrationStatus, SourceReport, SourceState, TrackingMethod, parse_duration,
 };
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::histogram::exponential_buckets;
@@ -142,7 +142,7 @@ impl Metrics {
         if let Some(source) = status
             .source
             .as_ref()
-            .filter(|_| status.phase == MigrationPhase::Succeeded)
+            .filter(|source| status.phase == MigrationPhase::Succeeded && source.state != SourceState::Looked)
         {
             self.moved(source);
         }

@@ -29,6 +29,12 @@ pub const ROLLED_BACK: &str = "RolledBack";
 pub const ACCEPTED: &str = "Accepted";
 /// No check refused.
 pub const CHECKS_PASSED: &str = "ChecksPassed";
+/// The operator's checks have passed, and the source's agent is asked to look at the pod.
+pub const AGENT_ASKED: &str = "AgentAsked";
+/// The migration was a dry run: the pod could be moved, and nothing was.
+pub const DRY_RUN: &str = "DryRun";
+/// A refusal was turned into a warning by `spec.accept`.
+pub const RISK_ACCEPTED: &str = "RiskAccepted";
 /// The target pod is parked on its node.
 pub const TARGET_PARKED: &str = "TargetParked";
 /// The source's agent has ended parking or frozen the source.

@@ -35,7 +35,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
             }
             step.enter(MigrationPhase::Switching, reason::SWITCHING, message);
         }
-        Some(SourceState::Copying) | None => {}
+        Some(SourceState::Copying | SourceState::Looked) | None => {}
     }
     call_off(step);
     match orphan::judge(step) {

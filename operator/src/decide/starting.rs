@@ -1,11 +1,16 @@
 //! `Pending` and `Preflight`: nothing has been touched yet, so an end is an end at once.
 
-use godwit_crds::{Bandwidth, ConditionType, FreezeBudget, MigrationPhase, Plan, Verdict};
+use godwit_crds::{
+    Bandwidth, CheckResult, ConditionStatus, ConditionType, FreezeBudget, MAX_CHECKS, MigrationPhase, Plan,
+    Verdict, condition,
+};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::step::{Action, On, Step};
-use crate::{facts, preflight, reason, target_pod};
+use super::step::{Action, On, Step, elapsed};
+use crate::preflight::agents::{self, ANSWER_WITHIN};
+use crate::preflight::{self, Check};
+use crate::{facts, reason, target_pod};
 
 /// Takes a migration on: the finalizer is there before anything else is.
 pub(super) fn accept(step: &mut Step<'_>) {
@@ -29,7 +34,7 @@ pub(super) fn accept(step: &mut Step<'_>) {
     );
 }
 
-/// Runs the checks, and plans where none refuses.
+/// Runs the operator's checks; where none refuses it plans, and has the source's agent look at the pod.
 pub(super) fn check(step: &mut Step<'_>) {
     if step.observed.wants_cancel() {
         step.fail(reason::CANCELLED, "cancelled before anything was done".to_owned());
@@ -46,22 +51,15 @@ pub(super) fn check(step: &mut Step<'_>) {
     if let Some(Err(error)) = spec.bandwidth.as_ref().map(Bandwidth::bytes_per_second) {
         return step.fail("BandwidthInvalid", format!("spec.bandwidth: {error}"));
     }
+    if step.overdue().is_some() {
+        let waited_for = step.status.message.clone().unwrap_or_default();
+        return step.fail(
+            reason::TIMED_OUT,
+            format!("spec.timeout ran out in preflight; last: {waited_for}"),
+        );
+    }
     let checks = preflight::run(step.observed);
-    step.status.preflight = checks.iter().map(preflight::Check::result).collect();
-    if let Some(refusal) = checks.iter().find(|check| check.verdict == Verdict::Refuse) {
-        let others = checks
-            .iter()
-            .filter(|check| check.verdict == Verdict::Refuse)
-            .count()
-            - 1;
-        let more = if others == 0 {
-            String::new()
-        } else {
-            format!(" ({others} more in status.preflight)")
-        };
-        let message = format!("{}{more}", refusal.message);
-        step.condition(ConditionType::PreflightPassed, false, refusal.reason, &message);
-        step.fail(refusal.reason, message);
+    if verdict(step, &checks, &[]).is_none() {
         return;
     }
     let Some(plan) = plan(step, timeout) else {
@@ -72,12 +70,93 @@ pub(super) fn check(step: &mut Step<'_>) {
         );
         return;
     };
+    ask(step, plan, checks);
+}
+
+/// Has the source's agent look at the pod: it finds itself named in the plan. Ends preflight when it has.
+fn ask(step: &mut Step<'_>, plan: Plan, mut checks: Vec<Check>) {
+    let asked = condition(&step.status.conditions, ConditionType::PreflightPassed)
+        .map(|condition| condition.last_transition_time.0);
+    let (Some(asked), Some(before)) = (asked, step.plan().cloned()) else {
+        let message = format!(
+            "{} checks of the operator passed; the agent on {} looks at the pod",
+            checks.len(),
+            plan.source_node
+        );
+        step.status.plan = Some(plan);
+        step.condition(
+            ConditionType::PreflightPassed,
+            ConditionStatus::Unknown,
+            reason::AGENT_ASKED,
+            &message,
+        );
+        step.waiting(reason::AGENT_ASKED, message, false);
+        return step.look_again(ANSWER_WITHIN);
+    };
+    if plan.source_pod_uid != before.source_pod_uid {
+        let message = "the source pod was replaced by another one of its name while it was being checked";
+        return step.fail(reason::SOURCE_GONE, message.to_owned());
+    }
+    let found = agents::source(step.observed);
+    let waited = elapsed(asked, step.now);
+    if found.is_none() && waited < ANSWER_WITHIN {
+        return step.look_again(ANSWER_WITHIN.saturating_sub(waited));
+    }
+    checks.push(agents::answered(&before.source_node, found.is_some()));
+    let found = found.unwrap_or_default();
+    if let Some(passed) = verdict(step, &checks, &found) {
+        passed_all(step, passed, &checks, &found);
+    }
+}
+
+/// Writes down what was found; gives how many checks there were, or `None` if one refuses, which ends the migration.
+fn verdict(step: &mut Step<'_>, checks: &[Check], found: &[CheckResult]) -> Option<usize> {
+    let own = checks.iter().map(Check::result);
+    let results: Vec<CheckResult> = own.chain(found.iter().cloned()).collect();
+    let refusing = |it: &&CheckResult| it.verdict == Verdict::Refuse;
+    let refusals = results.iter().filter(refusing).count();
+    let passed = results.len();
+    // The first that refuses is the one to act on; an agent's has no reason but its name.
+    let own = checks.iter().find(|check| check.verdict == Verdict::Refuse);
+    let refusal = match own {
+        Some(check) => Some((check.reason.to_owned(), check.message.clone())),
+        None => results
+            .iter()
+            .find(refusing)
+            .map(|it| (it.check.clone(), it.message.clone())),
+    };
+    step.status.preflight = results;
+    step.status.preflight.truncate(MAX_CHECKS);
+    let Some((reason, message)) = refusal else {
+        return Some(passed);
+    };
+    let more = match refusals {
+        1 => String::new(),
+        more => format!(" ({} more in status.preflight)", more - 1),
+    };
+    let message = format!("{message}{more}");
+    step.condition(ConditionType::PreflightPassed, false, &reason, &message);
+    step.fail(&reason, message);
+    None
+}
+
+/// Goes on, or ends a dry run.
+fn passed_all(step: &mut Step<'_>, passed: usize, checks: &[Check], found: &[CheckResult]) {
+    if step.observed.migration.spec.dry_run {
+        let message =
+            format!("dry run: {passed} checks passed, so the pod could be moved; nothing was made or moved");
+        for of in [ConditionType::PreflightPassed, ConditionType::Succeeded] {
+            step.condition(of, true, reason::DRY_RUN, &message);
+        }
+        step.announce(On::Source, false, reason::DRY_RUN, &message);
+        step.enter(MigrationPhase::Succeeded, reason::DRY_RUN, message);
+        return step.release();
+    }
+    let name = step.plan().and_then(|plan| plan.target_pod_name.clone());
     let message = format!(
-        "{} checks passed; preparing pod {}",
-        checks.len(),
-        plan.target_pod_name.as_deref().unwrap_or_default()
+        "{passed} checks passed; preparing pod {}",
+        name.unwrap_or_default()
     );
-    step.status.plan = Some(plan);
     step.condition(
         ConditionType::PreflightPassed,
         true,
@@ -87,6 +166,10 @@ pub(super) fn check(step: &mut Step<'_>) {
     step.announce(On::Source, false, "MigrationStarted", &message);
     for warning in checks.iter().filter(|check| preflight::is_loss(check)) {
         step.announce(On::Source, true, warning.reason, &warning.message);
+    }
+    for accepted in found.iter().filter(|result| agents::is_accepted(result)) {
+        let message = format!("{}: {}", accepted.check, accepted.message);
+        step.announce(On::Source, true, reason::RISK_ACCEPTED, &message);
     }
     step.enter(MigrationPhase::Preparing, reason::CHECKS_PASSED, message);
 }

@@ -18,7 +18,15 @@ pub(super) fn of(status: &PodMigrationStatus) -> Option<Timings> {
         Some(format_duration(elapsed(from.at.0, to.at.0)))
     };
     let timings = Timings {
-        preflight: part(MigrationPhase::Preflight, &[MigrationPhase::Preparing]),
+        // A dry run, and a refusal, end with it.
+        preflight: part(
+            MigrationPhase::Preflight,
+            &[
+                MigrationPhase::Preparing,
+                MigrationPhase::Succeeded,
+                MigrationPhase::Failed,
+            ],
+        ),
         prepare: part(MigrationPhase::Preparing, &[MigrationPhase::Copying]),
         // A switch can be over before the operator has seen it begin.
         copy: part(

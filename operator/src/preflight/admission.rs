@@ -1,5 +1,7 @@
 //! Whether the API server would take the target pod: quotas, limit ranges, pod security, webhooks.
 
+use godwit_crds::checks::operator;
+
 use super::Check;
 use crate::facts::Observed;
 use crate::reason;
@@ -17,5 +19,5 @@ pub(super) fn check(observed: &Observed) -> Check {
         };
         format!("the API server would refuse the target pod: {words}{cure}")
     });
-    Check::from_finding("TargetAdmitted", reason::TARGET_REFUSED, finding)
+    Check::from_finding(&operator::TARGET_ADMITTED, reason::TARGET_REFUSED, finding)
 }

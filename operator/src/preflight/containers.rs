@@ -1,15 +1,17 @@
 //! Which containers move, which start fresh on the destination, and which are left behind.
 
+use godwit_crds::checks::{CheckInfo, operator};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::Check;
 use crate::containers::{lasting, sidecars};
 use crate::facts::Observed;
 
-const RESTART: &str = "RestartContainers";
-const EPHEMERAL: &str = "EphemeralContainers";
 /// Checks whose warning is that something is lost.
-pub(super) const LOSSES: [&str; 2] = [RESTART, EPHEMERAL];
+pub(super) const LOSSES: [&str; 2] = [
+    operator::RESTART_CONTAINERS.name,
+    operator::EPHEMERAL_CONTAINERS.name,
+];
 
 /// Every check of this kind.
 pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
@@ -26,9 +28,9 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
 
 /// `spec.restartContainers` names containers that there are, and leaves something to move.
 fn restarted(spec: &PodSpec, restart: &[String]) -> Check {
-    const NAME: &str = RESTART;
+    const CHECK: &CheckInfo = &operator::RESTART_CONTAINERS;
     if restart.is_empty() {
-        return Check::pass(NAME, "ContainersRestarted");
+        return Check::pass(CHECK, "ContainersRestarted");
     }
     let unknown: Vec<&str> = restart
         .iter()
@@ -38,7 +40,7 @@ fn restarted(spec: &PodSpec, restart: &[String]) -> Check {
     if !unknown.is_empty() {
         let all: Vec<&str> = lasting(spec).map(|container| container.name.as_str()).collect();
         return Check::from_finding(
-            NAME,
+            CHECK,
             "RestartContainersUnknown",
             Some(format!(
                 "spec.restartContainers names {}, which this pod does not have as containers that go on running; name some of {}",
@@ -53,7 +55,7 @@ fn restarted(spec: &PodSpec, restart: &[String]) -> Check {
         .all(|container| restart.contains(&container.name))
     {
         return Check::from_finding(
-            NAME,
+            CHECK,
             "NothingToMove",
             Some(
                 "spec.restartContainers names every main container, so there would be nothing to move; leave one out, or delete the pod and let it be created elsewhere"
@@ -62,7 +64,7 @@ fn restarted(spec: &PodSpec, restart: &[String]) -> Check {
         );
     }
     Check::warn(
-        NAME,
+        CHECK,
         "ContainersRestarted",
         format!(
             "containers that start fresh on the destination, while those on the source still run: {}; what they had in memory and in files is lost, and so are the pod's connections that end in them",
@@ -73,14 +75,14 @@ fn restarted(spec: &PodSpec, restart: &[String]) -> Check {
 
 /// Sidecars move, but not their startup probes.
 fn sidecars_without_startup(spec: &PodSpec, restart: &[String]) -> Check {
-    const NAME: &str = "NativeSidecars";
+    const CHECK: &CheckInfo = &operator::NATIVE_SIDECARS;
     const REASON: &str = "StartupProbeDropped";
     let with_probe = sidecars(spec)
         .filter(|container| !restart.contains(&container.name) && container.startup_probe.is_some());
     match names(with_probe) {
-        None => Check::pass(NAME, REASON),
+        None => Check::pass(CHECK, REASON),
         Some(names) => Check::warn(
-            NAME,
+            CHECK,
             REASON,
             format!(
                 "init containers that go on running ({names}) move without their startupProbe: kubelet would wait for it while they are held, and they are warm; it is missing at later restarts too"
@@ -104,12 +106,12 @@ fn post_start(spec: &PodSpec, restart: &[String]) -> Check {
             "postStart hooks ({names}) would run a second time, in a held container; create the pod without"
         )
     });
-    Check::from_finding("PostStartHook", "PostStartHookUnsupported", finding)
+    Check::from_finding(&operator::POST_START_HOOK, "PostStartHookUnsupported", finding)
 }
 
 /// A pod never loses its ephemeral containers again, so they must not keep it from moving: they stay and end with the source.
 fn ephemeral(spec: &PodSpec) -> Check {
-    const NAME: &str = EPHEMERAL;
+    const CHECK: &CheckInfo = &operator::EPHEMERAL_CONTAINERS;
     const REASON: &str = "EphemeralContainersDropped";
     let found: Vec<&str> = spec
         .ephemeral_containers
@@ -118,10 +120,10 @@ fn ephemeral(spec: &PodSpec) -> Check {
         .map(|container| container.name.as_str())
         .collect();
     if found.is_empty() {
-        return Check::pass(NAME, REASON);
+        return Check::pass(CHECK, REASON);
     }
     Check::warn(
-        NAME,
+        CHECK,
         REASON,
         format!(
             "ephemeral containers do not move: {}; what still runs in them is frozen with the pod and ends with it",

@@ -1,5 +1,6 @@
 //! Checks that look at the pod's memory.
 
+use godwit_crds::checks::{CheckInfo, operator};
 use godwit_crds::{MEMORY_TRACKING_LABEL, MemoryMode, TrackingMethod};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -8,7 +9,7 @@ use super::Check;
 use crate::facts::Observed;
 use crate::reason;
 
-const NAME: &str = "Memory";
+const CHECK: &CheckInfo = &operator::MEMORY;
 
 /// Whether the source's node can track writes, as its agent has probed and written on the node, and what that means
 /// for `spec.memory`. Where the agent does not say, it decides when the migration gets to it.
@@ -26,23 +27,23 @@ pub(super) fn tracking(observed: &Observed, source: &Pod) -> Check {
     match (observed.migration.spec.memory, method) {
         (MemoryMode::StopAndCopy, _)
         | (MemoryMode::Auto, None)
-        | (_, Some(TrackingMethod::WriteProtect | TrackingMethod::SoftDirty)) => Check::pass(NAME, reason),
+        | (_, Some(TrackingMethod::WriteProtect | TrackingMethod::SoftDirty)) => Check::pass(CHECK, reason),
         (MemoryMode::Auto, Some(TrackingMethod::None)) => Check::warn(
-            NAME,
+            CHECK,
             reason,
             format!(
                 "node {node} cannot track writes (its kernel has neither write protection by userfaultfd nor soft-dirty bits), so all memory is copied during the freeze, which grows with it"
             ),
         ),
         (MemoryMode::PreCopy, Some(TrackingMethod::None)) => Check::from_finding(
-            NAME,
+            CHECK,
             reason,
             Some(format!(
                 "spec.memory is PreCopy, and node {node} cannot track writes (its kernel has neither write protection by userfaultfd nor soft-dirty bits); set spec.memory to Auto or StopAndCopy"
             )),
         ),
         (MemoryMode::PreCopy, None) => Check::warn(
-            NAME,
+            CHECK,
             reason,
             format!(
                 "the agent on {node} does not say whether it can track writes ({MEMORY_TRACKING_LABEL}); it refuses later if it cannot"
@@ -67,5 +68,5 @@ pub(super) fn filled(observed: &Observed) -> Check {
             maker.name_any()
         )
     });
-    Check::from_finding("MemoryFilled", "MemoryNotFilled", finding)
+    Check::from_finding(&operator::MEMORY_FILLED, "MemoryNotFilled", finding)
 }

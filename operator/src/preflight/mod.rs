@@ -1,7 +1,9 @@
-//! What the operator checks before anything is touched. Each check has a stable name, and a refusal says what to
-//! change. The agents' own checks (processes, sockets, mounts) follow on the nodes.
+//! What the operator checks before anything is touched. Each check is in the list of all checks ([`godwit_crds::checks`]), and a
+//! refusal says what to change. What the source's agent has found is merged in by [`agents`].
 
+mod accept;
 mod admission;
+pub mod agents;
 mod containers;
 mod memory;
 mod nodes;
@@ -10,6 +12,7 @@ mod pod;
 mod probes;
 mod volumes;
 
+use godwit_crds::checks::{CheckInfo, operator};
 use godwit_crds::{CheckResult, Verdict};
 
 use crate::facts::Observed;
@@ -39,18 +42,18 @@ impl Check {
         }
     }
 
-    fn pass(name: &'static str, reason: &'static str) -> Self {
+    fn pass(check: &CheckInfo, reason: &'static str) -> Self {
         Self {
-            name,
+            name: check.name,
             verdict: Verdict::Pass,
             reason,
             message: String::new(),
         }
     }
 
-    fn warn(name: &'static str, reason: &'static str, message: String) -> Self {
+    fn warn(check: &CheckInfo, reason: &'static str, message: String) -> Self {
         Self {
-            name,
+            name: check.name,
             verdict: Verdict::Warn,
             reason,
             message,
@@ -58,33 +61,39 @@ impl Check {
     }
 
     /// Refuses if something was found, passes otherwise.
-    fn from_finding(name: &'static str, reason: &'static str, finding: Option<String>) -> Self {
+    fn from_finding(check: &CheckInfo, reason: &'static str, finding: Option<String>) -> Self {
         match finding {
             Some(message) => Self {
-                name,
+                name: check.name,
                 verdict: Verdict::Refuse,
                 reason,
                 message,
             },
-            None => Self::pass(name, reason),
+            None => Self::pass(check, reason),
         }
     }
 }
 
-/// True for a warning that something of the pod will not be there after the move: worth an event, not only a line in the status.
+/// True for a warning that something of the pod will not be there after the move, or that a refusal was accepted: worth an event, not only
+/// a line in the status.
 pub fn is_loss(check: &Check) -> bool {
-    check.verdict == Verdict::Warn && containers::LOSSES.contains(&check.name)
+    check.verdict == Verdict::Warn
+        && (containers::LOSSES.contains(&check.name) || accept::is_accepted(&check.message))
 }
 
-/// All checks, in an order in which the first refusal is the one to act on. A pod that is not there has one check only.
+/// All checks of the operator, as `spec.accept` would have them, in an order in which the first refusal is the one to act on. A pod that is not there has one check only.
 pub fn run(observed: &Observed) -> Vec<Check> {
     let name = &observed.migration.spec.pod_name;
     let Some(source) = &observed.source else {
         let missing =
             format!("there is no pod {name} in this namespace; set spec.podName to a pod that is running");
-        return vec![Check::from_finding("PodExists", "PodNotFound", Some(missing))];
+        return vec![Check::from_finding(
+            &operator::POD_EXISTS,
+            "PodNotFound",
+            Some(missing),
+        )];
     };
-    let mut checks = vec![Check::pass("PodExists", "PodNotFound")];
+    let mut checks = vec![Check::pass(&operator::POD_EXISTS, "PodNotFound")];
     checks.extend(pod::checks(source));
     checks.extend(containers::checks(observed, source));
     checks.push(probes::liveness(observed, source));
@@ -96,5 +105,13 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     checks.push(admission::check(observed));
     // Last: what is wrong with this migration itself is the better answer.
     checks.push(nodes::another_migration(observed));
+    for check in &mut checks {
+        accept::apply(
+            &observed.migration.spec.accept,
+            check.name,
+            &mut check.verdict,
+            &mut check.message,
+        );
+    }
     checks
 }

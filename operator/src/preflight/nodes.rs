@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use godwit_crds::{AGENT_READY_LABEL, MigrationPhase, PodMigration, TargetSpec, Verdict};
+use godwit_crds::checks::operator;
+use godwit_crds::{AGENT_READY_LABEL, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
@@ -17,7 +18,10 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
             .status
             .as_ref()
             .map_or(MigrationPhase::Pending, |status| status.phase);
-        let is_other = other.metadata.uid != mine.metadata.uid && other.spec.pod_name == mine.spec.pod_name;
+        let is_other = other.metadata.uid != mine.metadata.uid
+            && other.spec.pod_name == mine.spec.pod_name
+            // It moves nothing.
+            && !other.spec.dry_run;
         is_other && !phase.is_final() && (is_under_way(phase) || is_older(other, mine))
     });
     let finding = in_the_way.map(|other| {
@@ -26,7 +30,7 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
             other.name_any()
         )
     });
-    Check::from_finding("NoOtherMigration", "AnotherMigrationOfPod", finding)
+    Check::from_finding(&operator::NO_OTHER_MIGRATION, "AnotherMigrationOfPod", finding)
 }
 
 fn is_older(other: &PodMigration, mine: &PodMigration) -> bool {
@@ -45,7 +49,7 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         .and_then(|spec| spec.node_name.as_deref())
         .unwrap_or_default();
     let mut checks = vec![Check::from_finding(
-        "SourceNodeAgent",
+        &operator::SOURCE_NODE_AGENT,
         "SourceNodeNotReady",
         source_finding(observed, source_node),
     )];
@@ -102,7 +106,7 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
     let Some(node) = observed.node(target) else {
         let missing = format!("there is no node {target}; set spec.target.nodeName to a node of the cluster");
         return vec![Check::from_finding(
-            "TargetNodeExists",
+            &operator::TARGET_NODE_EXISTS,
             "TargetNodeNotFound",
             Some(missing),
         )];
@@ -111,27 +115,27 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
         Check::from_finding(name, reason, found.then_some(message))
     };
     vec![
-        Check::pass("TargetNodeExists", "TargetNodeNotFound"),
+        Check::pass(&operator::TARGET_NODE_EXISTS, "TargetNodeNotFound"),
         check(
-            "TargetNodeDiffers",
+            &operator::TARGET_NODE_DIFFERS,
             "TargetIsSource",
             target == source_node,
             format!("the pod is on {target} already"),
         ),
         check(
-            "TargetNodeReady",
+            &operator::TARGET_NODE_READY,
             "TargetNodeNotReady",
             !facts::is_node_ready(node),
             format!("node {target} is not Ready; bring its kubelet back or choose another"),
         ),
         check(
-            "TargetNodeSchedulable",
+            &operator::TARGET_NODE_SCHEDULABLE,
             "TargetNodeCordoned",
             facts::is_cordoned(node),
             format!("node {target} is cordoned; uncordon it or choose another"),
         ),
         check(
-            "TargetNodeAgent",
+            &operator::TARGET_NODE_AGENT,
             "TargetNodeWithoutAgent",
             !facts::has_agent(node),
             no_agent(target),
@@ -158,7 +162,7 @@ fn any_target(
         }
     }
     if usable {
-        return Check::pass("TargetNodes", "NoUsableNode");
+        return Check::pass(&operator::TARGET_NODES, "NoUsableNode");
     }
     let more = why_not.len().saturating_sub(5);
     why_not.truncate(5);
@@ -172,12 +176,8 @@ fn any_target(
     } else {
         format!(" and {more} more")
     };
-    Check {
-        name: "TargetNodes",
-        verdict: Verdict::Refuse,
-        reason: "NoUsableNode",
-        message: format!("{otherwise}{list}{more}"),
-    }
+    let message = format!("{otherwise}{list}{more}");
+    Check::from_finding(&operator::TARGET_NODES, "NoUsableNode", Some(message))
 }
 
 fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! Whether the pod's owner takes a pod of another name in its place.
 
 use godwit_crds::ACCEPTS_NEW_NAME_ANNOTATION;
+use godwit_crds::checks::{CheckInfo, operator};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
@@ -8,14 +9,14 @@ use super::Check;
 use crate::facts::Observed;
 use crate::owner::{self, Kind, Living, Owner};
 
-const NAME: &str = "Owner";
+const CHECK: &CheckInfo = &operator::OWNER;
 
 /// The check. A pod without an owner passes.
 pub(super) fn check(observed: &Observed, source: &Pod) -> Check {
     let Some((reason, message)) = finding(observed, source) else {
-        return Check::pass(NAME, "OwnerUnsupported");
+        return Check::pass(CHECK, "OwnerUnsupported");
     };
-    Check::from_finding(NAME, reason, Some(message))
+    Check::from_finding(CHECK, reason, Some(message))
 }
 
 fn finding(observed: &Observed, source: &Pod) -> Option<(&'static str, String)> {

@@ -1,5 +1,6 @@
 //! Checks that look at the source pod alone.
 
+use godwit_crds::checks::{CheckInfo, operator};
 use godwit_crds::{COMPLETED_ANNOTATION, MIGRATION_LABEL, RUNTIME_CLASS};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
@@ -8,36 +9,72 @@ use super::Check;
 use crate::containers::lasting;
 use crate::{facts, target_pod};
 
-/// Name of a check, reason of its refusal, and the check itself, which gives what stands in the way.
-type Rule = (&'static str, &'static str, fn(&Pod, &PodSpec) -> Option<String>);
+/// A check, the reason of its refusal, and how it is done, which gives what stands in the way.
+type Rule = (
+    &'static CheckInfo,
+    &'static str,
+    fn(&Pod, &PodSpec) -> Option<String>,
+);
 
 const RULES: [Rule; 15] = [
-    ("MirrorPod", "MirrorPodUnsupported", mirror),
-    ("PodRunning", "PodNotRunning", running),
-    ("PodIsNoTarget", "TargetOfAnotherMigration", other_target),
-    ("HostNamespaces", "HostNamespacesUnsupported", host_namespaces),
-    ("HostPorts", "HostPortsUnsupported", host_ports),
-    ("UserNamespaces", "UserNamespacesUnsupported", user_namespaces),
+    (&operator::MIRROR_POD, "MirrorPodUnsupported", mirror),
+    (&operator::POD_RUNNING, "PodNotRunning", running),
     (
-        "ShareProcessNamespace",
+        &operator::POD_IS_NO_TARGET,
+        "TargetOfAnotherMigration",
+        other_target,
+    ),
+    (
+        &operator::HOST_NAMESPACES,
+        "HostNamespacesUnsupported",
+        host_namespaces,
+    ),
+    (&operator::HOST_PORTS, "HostPortsUnsupported", host_ports),
+    (
+        &operator::USER_NAMESPACES,
+        "UserNamespacesUnsupported",
+        user_namespaces,
+    ),
+    (
+        &operator::SHARE_PROCESS_NAMESPACE,
         "ShareProcessNamespaceUnsupported",
         shared_processes,
     ),
-    ("RuntimeClass", "RuntimeClassUnsupported", runtime_class),
-    ("OperatingSystem", "OperatingSystemUnsupported", operating_system),
-    ("Terminal", "TerminalUnsupported", terminal),
-    ("Devices", "DevicesUnsupported", devices),
-    ("SchedulingGroup", "SchedulingGroupUnsupported", scheduling_group),
-    ("Hostname", "HostnameUnsupported", hostname),
-    ("ContainerNames", "ContainerNameReserved", container_names),
-    ("AddressFamily", "AddressFamilyUnsupported", address_family),
+    (&operator::RUNTIME_CLASS, "RuntimeClassUnsupported", runtime_class),
+    (
+        &operator::OPERATING_SYSTEM,
+        "OperatingSystemUnsupported",
+        operating_system,
+    ),
+    (&operator::TERMINAL, "TerminalUnsupported", terminal),
+    (&operator::DEVICES, "DevicesUnsupported", devices),
+    (
+        &operator::SCHEDULING_GROUP,
+        "SchedulingGroupUnsupported",
+        scheduling_group,
+    ),
+    (&operator::HOSTNAME, "HostnameUnsupported", hostname),
+    (
+        &operator::CONTAINER_NAMES,
+        "ContainerNameReserved",
+        container_names,
+    ),
+    (
+        &operator::ADDRESS_FAMILY,
+        "AddressFamilyUnsupported",
+        address_family,
+    ),
 ];
 
 /// Every rule, applied.
 pub(super) fn checks(source: &Pod) -> impl Iterator<Item = Check> + '_ {
     let empty = PodSpec::default();
-    RULES.into_iter().map(move |(name, reason, rule)| {
-        Check::from_finding(name, reason, rule(source, source.spec.as_ref().unwrap_or(&empty)))
+    RULES.into_iter().map(move |(check, reason, rule)| {
+        Check::from_finding(
+            check,
+            reason,
+            rule(source, source.spec.as_ref().unwrap_or(&empty)),
+        )
     })
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use godwit_crds::checks::{CheckInfo, operator};
 use k8s_openapi::api::core::v1::{Pod, PodSpec, Probe};
 
 use super::Check;
@@ -29,14 +30,14 @@ pub(crate) fn liveness_allows(source: &Pod) -> Option<Duration> {
 
 /// Refuses a `spec.freezeBudget` that the probes would not survive; warns where they allow little.
 pub(super) fn liveness(observed: &Observed, source: &Pod) -> Check {
-    const NAME: &str = "LivenessProbe";
+    const CHECK: &CheckInfo = &operator::LIVENESS_PROBE;
     const REASON: &str = "LivenessProbeTooStrict";
     let empty = PodSpec::default();
     let spec = source.spec.as_ref().unwrap_or(&empty);
     let restart = observed.migration.spec.restart_containers.as_slice();
     let probed = lasting(spec).filter_map(|it| Some((allows(it.liveness_probe.as_ref()?), it.name.as_str())));
     let Some((allowed, name)) = probed.min() else {
-        return Check::pass(NAME, REASON);
+        return Check::pass(CHECK, REASON);
     };
     let moves = moved(spec, restart).any(|it| it.name == name);
     let whose = if moves {
@@ -49,7 +50,7 @@ pub(super) fn liveness(observed: &Observed, source: &Pod) -> Check {
     let wanted = budget.as_ref().and_then(|budget| budget.duration().ok());
     if let Some(wanted) = wanted.filter(|wanted| *wanted > allowed) {
         return Check::from_finding(
-            NAME,
+            CHECK,
             REASON,
             Some(format!(
                 "the liveness probe of container {name}{whose} may kill it after a freeze of {} ms, and spec.freezeBudget allows {} ms; lower spec.freezeBudget, or raise failureThreshold, periodSeconds or timeoutSeconds of the probe",
@@ -60,7 +61,7 @@ pub(super) fn liveness(observed: &Observed, source: &Pod) -> Check {
     }
     if allowed < SHORT {
         return Check::warn(
-            NAME,
+            CHECK,
             REASON,
             format!(
                 "the liveness probe of container {name}{whose} may kill it after a freeze of {} ms; raise failureThreshold, periodSeconds or timeoutSeconds of the probe, or set spec.freezeBudget below that",
@@ -68,7 +69,7 @@ pub(super) fn liveness(observed: &Observed, source: &Pod) -> Check {
             ),
         );
     }
-    Check::pass(NAME, REASON)
+    Check::pass(CHECK, REASON)
 }
 
 /// How long the container may be frozen if all went well before: the first probe to fail may begin with the freeze, the last one that

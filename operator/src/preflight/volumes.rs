@@ -1,6 +1,7 @@
 //! Which volumes a pod may have: those that the new pod gets fresh from the API server, those whose content the agents can copy, and files of the
 //! node that nobody in the pod can write, which the agents compare.
 
+use godwit_crds::checks::operator;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 
 use super::Check;
@@ -29,7 +30,7 @@ pub(super) fn check(source: &Pod) -> Check {
             found.join(", ")
         ))
     };
-    Check::from_finding("Volumes", "VolumeUnsupported", finding)
+    Check::from_finding(&operator::VOLUMES, "VolumeUnsupported", finding)
 }
 
 fn is_fresh(volume: &Volume) -> bool {

@@ -1,6 +1,6 @@
 //! The containers of a target pod: the same, but the application in those that are moved is warm already.
 
-use k8s_openapi::api::core::v1::{Container, Probe};
+use k8s_openapi::api::core::v1::{Container, Lifecycle, Probe};
 
 /// The container as it is in the target pod, without the mounts of those volumes; `restart` names those that start fresh.
 pub(super) fn in_target(container: Container, restart: &[String], without: &[String]) -> Container {
@@ -39,6 +39,14 @@ fn warm(mut container: Container) -> Container {
     // Too early a readiness probe only fails. The liveness probe keeps its delay: it would kill the container when
     // kubelet starts it cold later on.
     container.readiness_probe = container.readiness_probe.map(without_delay);
+    container
+}
+
+/// The container without its postStart hook, which kubelet would run, and wait for, while the container is held.
+pub(super) fn without_post_start(mut container: Container) -> Container {
+    let mut left = container.lifecycle.take().unwrap_or_default();
+    left.post_start = None;
+    container.lifecycle = (left != Lifecycle::default()).then_some(left);
     container
 }
 

@@ -7,6 +7,7 @@ mod placement;
 
 use std::collections::BTreeMap;
 
+use godwit_crds::checks::operator::POST_START_HOOK;
 use godwit_crds::{
     AFFINITY_ANNOTATION, COMPLETED_ANNOTATION, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, ORIGIN_ANNOTATION,
     PodMigration, RUNTIME_CLASS,
@@ -106,7 +107,18 @@ fn pod_spec(
         .map(|volume| volume.name.clone())
         .collect();
     let restart = migration.spec.restart_containers.as_slice();
-    let init_containers = Some(parking::init_containers(&spec, restart, &injected));
+    let accept = &migration.spec.accept;
+    // Preflight has refused pods that have any, unless that is accepted.
+    let drops_hooks = accept.iter().any(|name| name == POST_START_HOOK.name);
+    let init_containers = parking::init_containers(&spec, restart, &injected).into_iter();
+    let init_containers = init_containers.map(|container| {
+        if drops_hooks && !restart.contains(&container.name) {
+            containers::without_post_start(container)
+        } else {
+            container
+        }
+    });
+    let init_containers = Some(init_containers.collect());
     let has_priority_class = spec.priority_class_name.is_some();
     PodSpec {
         // The scheduler binds it; the plan's node is an affinity, so that volumes, taints and resources still count.
@@ -129,6 +141,13 @@ fn pod_spec(
             .containers
             .into_iter()
             .map(|container| containers::in_target(container, restart, &injected))
+            .map(|container| {
+                if drops_hooks {
+                    containers::without_post_start(container)
+                } else {
+                    container
+                }
+            })
             .collect(),
         ephemeral_containers: None,
         scheduling_gates: None,

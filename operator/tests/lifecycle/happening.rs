@@ -57,6 +57,7 @@ impl World {
             MigrationPhase::Copying | MigrationPhase::Switching | MigrationPhase::Finishing
         );
         let source_agent_acts = agents_act && self.source_node_lives();
+        let asked = self.status().phase == MigrationPhase::Preflight && self.status().plan.is_some();
         match happening {
             Happening::Seconds(seconds) => {
                 self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
@@ -70,6 +71,9 @@ impl World {
                 if let Some(pod) = self.observed.target.as_mut().filter(|_| !agents_act) {
                     pod.status.get_or_insert_default().phase = Some("Failed".to_owned());
                 }
+            }
+            Happening::SourceAgentSteps if asked && self.source_node_lives() => {
+                self.set(|status| status.source = Some(source_says(SourceState::Looked)));
             }
             Happening::SourceAgentSteps if source_agent_acts => self.source_agent_steps(),
             Happening::SourceAgentRollsBack if source_agent_acts && !self.committed() => {
@@ -141,7 +145,7 @@ impl World {
             _ if wants_out || aborted => SourceState::RolledBack,
             Some(SourceState::Switching) if holds => SourceState::Committed,
             Some(SourceState::Switching | SourceState::Copying) => SourceState::Switching,
-            None => SourceState::Copying,
+            Some(SourceState::Looked) | None => SourceState::Copying,
         };
         let warnings = self.status().source.map(|report| report.warnings);
         self.set(|status| {

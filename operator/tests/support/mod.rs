@@ -97,8 +97,26 @@ pub fn to_node(name: &str) -> Option<TargetSpec> {
     })
 }
 
-/// A migration of a plain pod from n1 to n2, about to be checked.
+/// A migration of a plain pod from n1 to n2 at whose pod the source's agent has looked, about to be checked.
 pub fn observed() -> Observed {
+    let mut observed = unasked();
+    let status = observed.migration.status.as_mut().unwrap();
+    status.plan = Some(
+        serde_json::from_value(json!({
+            "sourcePodUid": "source-uid", "sourceNode": "n1", "sourceAddress": "192.0.2.1",
+            "targetPodName": "redis-0-x", "deadline": at(604).to_string(),
+        }))
+        .unwrap(),
+    );
+    status.conditions = serde_json::from_value(json!([{
+        "type": "PreflightPassed", "status": "Unknown", "reason": "AgentAsked", "message": "m", "lastTransitionTime": at(4).to_string(),
+    }])).unwrap();
+    status.source = Some(source_says(SourceState::Looked));
+    observed
+}
+
+/// The same before the source's agent has been asked.
+pub fn unasked() -> Observed {
     let mut migration = migration(to_node("n2"));
     migration.status = Some(serde_json::from_value(json!({"phase": "Preflight", "transitions": [{"phase": "Preflight", "at": "2027-01-15T08:00:00.000000Z"}]})).unwrap());
     Observed {
@@ -116,9 +134,15 @@ pub fn observed() -> Observed {
 pub fn source_says(state: SourceState) -> SourceReport {
     SourceReport {
         state,
-        step: Some("Dump".to_owned()),
+        step: (state != SourceState::Looked).then(|| "Dump".to_owned()),
         reason: (state == SourceState::RolledBack).then(|| "DumpFailed".to_owned()),
         message: (state == SourceState::RolledBack).then(|| "Error (criu/sk-inet.c:1): no".to_owned()),
+        preflight: if state == SourceState::Looked {
+            let engine = json!([{"check": "Engine", "verdict": "Pass"}]);
+            serde_json::from_value(engine).unwrap()
+        } else {
+            Vec::new()
+        },
         ..SourceReport::default()
     }
 }
