@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod netns;
 pub mod node;
 pub mod peer;
+pub mod preflight;
 pub mod progress;
 mod reasons;
 pub mod run;

@@ -13,7 +13,7 @@ use godwit_runtime::layout::Layout;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::{carry::CarryKeeper, identity::Identity, journal::JournalDir};
+use crate::{carry::CarryKeeper, identity::Identity, journal::JournalDir, preflight::EngineVersion};
 
 /// One node with its agent.
 pub struct Node {
@@ -47,6 +47,8 @@ pub struct Node {
     pub started: Instant,
     /// What a freeze costs here beside memory.
     pub freeze_cost: FreezeCost,
+    /// Which CRIU runs here.
+    pub engine: EngineVersion,
 }
 
 /// What a freeze costs beside memory: as the last one was, or a guess before the first.

@@ -32,6 +32,7 @@ use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class
 use crate::metrics::Metrics;
 use crate::node::{FreezeCost, Node, tracking_method};
 use crate::peer::{PeerError, PeerListener, Timing};
+use crate::preflight::EngineVersion;
 
 /// How long running migrations may take to finish when the agent is asked to end.
 const DRAIN_LIMIT: Duration = Duration::from_mins(10);
@@ -242,6 +243,7 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
         bandwidth: cap.map(|cap| Arc::new(Mutex::new(Pace::new(cap)))),
         started: Instant::now(),
         freeze_cost: FreezeCost::default(),
+        engine: EngineVersion::default(),
         name: name.clone(),
         host,
         journals: JournalDir::new(layout.journal_dir()),

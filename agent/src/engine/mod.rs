@@ -21,6 +21,7 @@ use crate::{
     metrics::{Metrics, RoleLabel},
     node::Node,
     peer::PeerListener,
+    preflight::{Looks, is_asked},
     source::SourceTask,
     target::{self, Doors, TargetTask},
     verdicts::{Answer, Verdicts},
@@ -34,6 +35,7 @@ pub struct Engine {
     node: Arc<Node>,
     roster: Arc<Roster>,
     verdicts: Arc<Verdicts>,
+    looks: Arc<Looks>,
     drain: Drain,
     metrics: Metrics,
 }
@@ -49,6 +51,7 @@ impl Engine {
         Ok(Self {
             node,
             roster: Arc::default(),
+            looks: Arc::default(),
             verdicts,
             drain,
             metrics,
@@ -97,6 +100,9 @@ impl Engine {
         };
         if self.roster.update(role, &uid, &migration) {
             return;
+        }
+        if role == Role::Source && is_asked(&migration) {
+            return self.looks.begin(&self.node, &uid, &migration);
         }
         let journaled = self.is_journaled(role, &uid);
         if journaled || is_to_begin(&migration) {

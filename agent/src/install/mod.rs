@@ -6,7 +6,7 @@
 mod containerd;
 mod error;
 mod files;
-mod host_command;
+pub(crate) mod host_command;
 mod host_node;
 mod node;
 mod paths;

@@ -10,7 +10,7 @@ pub(super) fn lasting(spec: &PodSpec) -> impl Iterator<Item = &Container> {
 }
 
 /// Those of them that `restart` (the migration's `spec.restartContainers`) does not name: kubelet starts the others anew.
-pub(super) fn moved<'a>(spec: &'a PodSpec, restart: &'a [String]) -> impl Iterator<Item = &'a Container> {
+pub(crate) fn moved<'a>(spec: &'a PodSpec, restart: &'a [String]) -> impl Iterator<Item = &'a Container> {
     lasting(spec).filter(|container| !restart.contains(&container.name))
 }
 

@@ -4,12 +4,13 @@
 use std::{iter, mem, time::Duration};
 
 use futures::future::{try_join_all, try_join4};
-use godwit_container::cgroup::freeze_all;
+use godwit_container::cgroup::{Freezer, freeze_all};
 use godwit_crds::FreezeTimings;
+use godwit_crds::checks::source::FREEZE_BUDGET_EXCEEDED;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
 use tokio::{
     task,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -78,10 +79,30 @@ impl Freeze {
         self.sent_ahead
     }
 
+    /// Fails if it has become longer than that: asked right before the commit, after which there is no way back.
+    pub(super) fn within(&self, budget: Option<Duration>) -> Result<(), Failure> {
+        match budget {
+            Some(budget) if self.began.elapsed() > budget => Err(overrun(SourceStep::Commit, budget)),
+            _ => Ok(()),
+        }
+    }
+
     /// The whole of it.
     pub(super) fn length(&self, running: Instant) -> Duration {
         running.saturating_duration_since(self.began)
     }
+}
+
+/// The freeze has become longer than it may.
+fn overrun(step: SourceStep, budget: Duration) -> Failure {
+    Failure::new(
+        step,
+        FREEZE_BUDGET_EXCEEDED.name,
+        format!(
+            "the freeze was not over after {} ms, which spec.freezeBudget allows, so the pod runs on where it was; raise it, or move at a quieter time",
+            budget.as_millis()
+        ),
+    )
 }
 
 /// A duration as Kubernetes writes it, to the tenth of a millisecond.
@@ -134,6 +155,26 @@ impl Attempt {
         self.shut_the_door().await?;
         self.haste = Some(Haste::begin());
         let began = Instant::now();
+        let budget = self.wish.budget;
+        let frozen = self.frozen(pod, calls, bases, freezers, noted, began);
+        match budget {
+            None => frozen.await,
+            Some(budget) => timeout_at(began + budget, frozen)
+                .await
+                .unwrap_or_else(|_| Err(overrun(self.progress.step(), budget))),
+        }
+    }
+
+    /// From the freeze to *prepared*. Whoever drops it, because it takes too long, has to undo as after an error.
+    async fn frozen(
+        &mut self,
+        pod: &SourcePod,
+        calls: &[Waiting],
+        bases: Vec<files::Base>,
+        freezers: Vec<Freezer>,
+        noted: Noted,
+        began: Instant,
+    ) -> Result<Freeze, Failure> {
         task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
             .await
             .map_err(|error| Failure::from_error(SourceStep::Freeze, "Internal", &error))?
@@ -256,6 +297,28 @@ async fn await_prepared(receiver: &mut Receiver, deadline: Instant) -> Result<In
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_freeze_that_is_over_its_budget_is_not_committed() {
+        let began = Instant::now();
+        let freeze = Freeze {
+            began,
+            paused: began,
+            dumped: began,
+            sent: began,
+            prepared: began,
+            by_size: None,
+            sent_ahead: 0,
+        };
+        assert!(freeze.within(None).is_ok() && freeze.within(Some(Duration::from_hours(1))).is_ok());
+        let failure = freeze.within(Some(Duration::ZERO)).unwrap_err();
+        assert_eq!(failure.reason, "FreezeBudgetExceeded");
+        assert!(
+            failure.message.contains("spec.freezeBudget"),
+            "{}",
+            failure.message
+        );
+    }
 
     #[test]
     fn durations_are_tenths_of_milliseconds() {

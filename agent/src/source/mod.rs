@@ -51,8 +51,10 @@ mod task;
 mod undo;
 mod volumes;
 
+pub(crate) use containers::moved;
 pub use images::ImagesError;
 pub use memory::MemoryError;
+pub(crate) use memory::{resident_of, shortest_freeze};
 pub use stream::StreamError;
 pub use sysv::SysvError;
 pub use task::SourceTask;

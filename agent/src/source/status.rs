@@ -1,6 +1,6 @@
 //! What the source's agent says in `status.source`.
 
-use godwit_crds::{MAX_WARNINGS, SourceReport, SourceState};
+use godwit_crds::{CheckResult, MAX_WARNINGS, SourceReport, SourceState};
 
 use crate::{failure::Failure, kube_side::SourceReporter};
 
@@ -12,10 +12,11 @@ pub(super) struct SourceStatus {
 }
 
 impl SourceStatus {
-    /// Begins with `Copying`; `resumed` where an earlier life of the agent began the migration.
-    pub(super) fn new(reporter: SourceReporter, resumed: bool) -> Self {
+    /// Begins with `Copying`, and with what was seen in preflight; `resumed` where an earlier life of the agent began the migration.
+    pub(super) fn new(reporter: SourceReporter, preflight: Vec<CheckResult>, resumed: bool) -> Self {
         let report = SourceReport {
             state: SourceState::Copying,
+            preflight,
             resumed,
             ..SourceReport::default()
         };

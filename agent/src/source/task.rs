@@ -69,7 +69,12 @@ impl SourceTask {
         let resumed = resume_source(journal.entries());
         let reporter = SourceReporter::start(&self.node.client, migration)
             .ok_or_else(|| Failure::new(step, "Internal", "the object has no name"))?;
-        let mut status = SourceStatus::new(reporter, resumed != SourceResume::Nothing);
+        let seen = migration
+            .status
+            .as_ref()
+            .and_then(|status| status.source.as_ref());
+        let seen = seen.map(|report| report.preflight.clone()).unwrap_or_default();
+        let mut status = SourceStatus::new(reporter, seen, resumed != SourceResume::Nothing);
         match resumed {
             SourceResume::Nothing => return self.run_anew(migration, uid, journal, status).await,
             SourceResume::RollBack => {
@@ -152,7 +157,10 @@ impl SourceTask {
             failure = called_off(&mut self.updates, deadline, || progress.step().to_string()) => Err(failure),
         };
         let committed = match prepared {
-            Ok((pod, freeze)) => self.commit(&mut attempt, &pod).await.map(|()| (pod, freeze)),
+            Ok((pod, freeze)) => self
+                .commit(&mut attempt, &pod, &freeze)
+                .await
+                .map(|()| (pod, freeze)),
             Err(failure) => Err(failure),
         };
         match committed {
@@ -208,7 +216,12 @@ impl SourceTask {
     }
 
     /// The decision. Up to the line that appends `Committed` the source can go back; after it, never.
-    async fn commit(&mut self, attempt: &mut Attempt, pod: &SourcePod) -> Result<(), Failure> {
+    async fn commit(
+        &mut self,
+        attempt: &mut Attempt,
+        pod: &SourcePod,
+        freeze: &Freeze,
+    ) -> Result<(), Failure> {
         let step = SourceStep::Commit;
         attempt.enter(step).await?;
         if let Some((reason, message)) = wish(&self.updates.borrow()) {
@@ -221,6 +234,7 @@ impl SourceTask {
                 "spec.timeout passed just before the commit",
             ));
         }
+        freeze.within(attempt.wish.budget)?;
         attempt
             .journal
             .append(SourceEntry::Committed {

@@ -21,11 +21,11 @@ pub const CONTAINERS_FOUND: CheckInfo = CheckInfo {
     cure: "wait until all containers run; look at the node's container runtime",
 };
 /// The freeze fits into `spec.freezeBudget`.
-pub const FREEZE_BUDGET: CheckInfo = CheckInfo {
-    name: "FreezeBudget",
+pub const FREEZE_BUDGET_EXCEEDED: CheckInfo = CheckInfo {
+    name: "FreezeBudgetExceeded",
     runs_by: RunsBy::Source,
     acceptable: false,
-    refuses: "a `spec.freezeBudget` below the shortest freeze that a pod of this size can have on its node (`FreezeBudgetExceeded`)",
+    refuses: "a `spec.freezeBudget` below the shortest freeze that a pod of this size can have on its node",
     why: "CRIU walks through all memory of the pod even if it has been copied ahead, and the rest is copied in the freeze",
     cure: "raise `spec.freezeBudget`",
 };
@@ -52,7 +52,7 @@ pub const BLOCKED_TASKS: CheckInfo = CheckInfo {
 pub const ALL: &[CheckInfo] = &[
     ENGINE,
     CONTAINERS_FOUND,
-    FREEZE_BUDGET,
+    FREEZE_BUDGET_EXCEEDED,
     TRACED_TASKS,
     BLOCKED_TASKS,
 ];

@@ -22,12 +22,11 @@ pub fn limits_page() -> String {
         "<!-- Generated from crds/docs/limits.md.in and crds/src/checks by `cargo run --bin crdgen`; do not edit. -->\n",
     );
     for line in TEMPLATE.lines() {
-        match TABLES.iter().find(|(mark, _)| *mark == line) {
-            Some((_, checks)) => page.push_str(&table(checks)),
-            None => {
-                page.push_str(line);
-                page.push('\n');
-            }
+        if let Some((_, checks)) = TABLES.iter().find(|(mark, _)| *mark == line) {
+            page.push_str(&table(checks));
+        } else {
+            page.push_str(line);
+            page.push('\n');
         }
     }
     page

@@ -15,6 +15,7 @@ pub mod logs;
 pub mod memory;
 pub mod moves;
 pub mod owners;
+pub mod preflight;
 pub mod refusals;
 pub mod restarts;
 pub mod volumes;
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         logs::ALL,
         containers::ALL,
         owners::ALL,
+        preflight::ALL,
     ]
     .into_iter()
     .flatten()

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use godwit_crds::checks::source::FREEZE_BUDGET_EXCEEDED;
 use godwit_crds::{MemoryMode, SourceMemory};
 use godwit_memory::{
     range::PAGE,
@@ -349,23 +350,29 @@ pub(in crate::source) fn budget_of_stop_and_copy(
         .iter()
         .map(|container| super::size::resident(&node.host, &container.freezer))
         .sum();
-    let costs = Costs {
-        fixed: node.freeze_cost.get(),
-        per_gib: PER_GIB,
-        memory,
-        assumed_bandwidth: ASSUMED_BANDWIDTH,
-    };
-    let freeze = Estimate::of(&[], None, &costs).freeze;
+    let freeze = shortest_freeze(node, memory, false);
     if freeze > budget {
         return Err(budget_too_small(step, freeze, budget));
     }
     Ok(())
 }
 
+/// How long a freeze of a pod with so many bytes of memory takes at least on this node, as far as can be told before it: with nothing left to
+/// be sent where memory is copied `ahead`, else with all of it.
+pub(crate) fn shortest_freeze(node: &Node, memory: u64, ahead: bool) -> Duration {
+    let costs = Costs {
+        fixed: node.freeze_cost.get(),
+        per_gib: PER_GIB,
+        memory,
+        assumed_bandwidth: ASSUMED_BANDWIDTH,
+    };
+    Estimate::of(&[], ahead.then_some(0), &costs).freeze
+}
+
 fn budget_too_small(step: SourceStep, freeze: Duration, budget: Duration) -> Failure {
     Failure::new(
         step,
-        "FreezeBudgetTooSmall",
+        FREEZE_BUDGET_EXCEEDED.name,
         format!(
             "the freeze would take about {} ms, whatever is copied ahead; spec.freezeBudget is {} ms: raise it",
             freeze.as_millis(),

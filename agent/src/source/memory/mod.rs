@@ -23,8 +23,9 @@ mod throttle;
 mod wish;
 
 pub use container::MemoryError;
+pub(crate) use copying::shortest_freeze;
 pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
 pub(super) use lanes::Dial;
 pub(super) use last::{LastRound, Tracked};
-pub(super) use size::resident_of;
+pub(crate) use size::resident_of;
 pub(super) use wish::MemoryWish;

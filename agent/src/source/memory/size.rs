@@ -10,7 +10,7 @@ pub(super) fn resident(host: &Host, freezer: &Freezer) -> u64 {
 }
 
 /// Bytes that a process has resident (`/proc/PID/statm`, second number); one that has ended has none.
-pub(in crate::source) fn resident_of(host: &Host, pid: i32) -> u64 {
+pub(crate) fn resident_of(host: &Host, pid: i32) -> u64 {
     let pages = || -> Option<u64> {
         let text = std::fs::read_to_string(host.process(pid).join("statm")).ok()?;
         text.split(' ').nth(1)?.parse().ok()

@@ -13,7 +13,7 @@ pub(in crate::source) struct MemoryWish {
     /// How it is to be moved.
     pub(super) mode: MemoryMode,
     /// The longest freeze.
-    pub(super) budget: Option<Duration>,
+    pub(in crate::source) budget: Option<Duration>,
     /// Bytes a second while the pod runs.
     pub(super) bandwidth: Option<u64>,
     /// Whether the containers may be slowed down.

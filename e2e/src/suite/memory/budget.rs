@@ -29,7 +29,7 @@ async fn too_fast(lab: &Lab) -> Result<()> {
     ensure!(
         matches!(
             status.reason.as_deref(),
-            Some("DirtyRateTooHigh" | "FreezeBudgetTooSmall")
+            Some("DirtyRateTooHigh" | "FreezeBudgetExceeded")
         ),
         "another reason: {}",
         told(&status)
@@ -53,7 +53,7 @@ async fn too_small(lab: &Lab) -> Result<()> {
     let status = writer.stays(&migration).await?;
     println!("        {}", told(&status));
     ensure!(
-        status.reason.as_deref() == Some("FreezeBudgetTooSmall"),
+        status.reason.as_deref() == Some("FreezeBudgetExceeded"),
         "another reason: {}",
         told(&status)
     );

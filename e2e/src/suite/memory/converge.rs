@@ -84,7 +84,7 @@ async fn moved_or_refused(writer: &mut Writer<'_>) -> Result<()> {
     ensure!(
         matches!(
             status.reason.as_deref(),
-            Some("DirtyRateTooHigh" | "FreezeBudgetTooSmall")
+            Some("DirtyRateTooHigh" | "FreezeBudgetExceeded")
         ),
         "another reason: {}",
         told(&status)

@@ -18,7 +18,10 @@ pub(super) const CHANGED: Behaviour = Behaviour::new("a spec cannot be changed b
 });
 
 async fn bad(lab: &Lab) -> Result<()> {
-    let cases: [(Value, &str); 20] = [
+    let cases: [(Value, &str); 22] = [
+        // No risk, but an impossibility.
+        (json!({"podName": "p", "accept": ["Volumes"]}), "spec.accept"),
+        (json!({"podName": "p", "accept": ["Nonsense"]}), "spec.accept"),
         (
             json!({"podName": "p", "target": {"nodeName": "n2", "nodeSelector": {"disk": "ssd"}}}),
             "exactly one of nodeName and nodeSelector",
@@ -102,6 +105,8 @@ async fn changed(lab: &Lab) -> Result<()> {
         (json!({"bandwidth": "5G"}), "bandwidth is immutable"),
         (json!({"bandwidth": null}), "bandwidth is immutable"),
         (json!({"autoConverge": true}), "autoConverge is immutable"),
+        (json!({"dryRun": true}), "dryRun is immutable"),
+        (json!({"accept": ["PostStartHook"]}), "accept is immutable"),
         (
             json!({"restartContainers": ["proxy"]}),
             "restartContainers is immutable",

@@ -1,0 +1,90 @@
+//! One look at one pod.
+
+use godwit_container::{
+    cgroup::Freezer,
+    discover::{ContainerOnNode, discover},
+};
+use godwit_crds::checks::{CheckInfo, source};
+use godwit_crds::{CheckResult, FreezeBudget, PodMigrationSpec};
+use k8s_openapi::api::core::v1::Pod;
+use tokio::task;
+
+use super::{
+    budget, engine,
+    finding::{Finding, results},
+    tasks::{self, Processes},
+};
+use crate::{failure::chain, node::Node, source::moved, source::resident_of};
+
+/// What is to be looked at, and for what.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// What is to be done with it.
+    pub spec: &'a PodMigrationSpec,
+}
+
+/// Looks at the pod, as it runs on this node, with every check; stops and changes nothing. Gives one result for each check that was run:
+/// where the containers are not found, the others cannot be.
+pub async fn look(node: &Node, subject: &Subject<'_>) -> Vec<CheckResult> {
+    let mut ran: Vec<&CheckInfo> = vec![&source::ENGINE, &source::CONTAINERS_FOUND];
+    let (engine, found) = tokio::join!(engine::check(node), containers(node, subject));
+    let mut findings: Vec<Finding> = engine.into_iter().collect();
+    let processes = match found {
+        Ok(processes) => processes,
+        Err(message) => {
+            findings.push(Finding::of_node(&source::CONTAINERS_FOUND, message));
+            return results(&ran, &findings);
+        }
+    };
+    let budget = subject.spec.freeze_budget.as_ref().map(FreezeBudget::duration);
+    // One that cannot be read is refused by the operator.
+    if let Some(Ok(budget)) = budget {
+        ran.push(&source::FREEZE_BUDGET_EXCEEDED);
+        let pids = processes.iter().flat_map(|of| &of.pids);
+        let memory = pids.map(|pid| resident_of(&node.host, *pid)).sum();
+        findings.extend(budget::check(node, memory, subject.spec.memory, budget).await);
+    }
+    ran.extend([&source::TRACED_TASKS, &source::BLOCKED_TASKS]);
+    let proc = node.host.proc.clone();
+    let of_tasks = task::spawn_blocking(move || tasks::find(&proc, &processes));
+    findings.extend(of_tasks.await.unwrap_or_default());
+    results(&ran, &findings)
+}
+
+/// The processes of every container that is to be moved. Fails with a message.
+async fn containers(node: &Node, subject: &Subject<'_>) -> Result<Vec<Processes>, String> {
+    let uid = subject.pod.metadata.uid.as_deref().unwrap_or_default();
+    let on_node = discover(&node.cri, &node.host, uid).await.map_err(|error| {
+        format!(
+            "{}; look at the container runtime of node {}",
+            chain(&error),
+            node.name
+        )
+    })?;
+    let spec = subject.pod.spec.clone().unwrap_or_default();
+    let wanted = moved(&spec, &subject.spec.restart_containers);
+    wanted
+        .map(|wanted| {
+            let there = on_node.containers.iter().find(|it| it.name == wanted.name);
+            let processes = there.map(|container| processes(node, container));
+            match processes {
+                Some(Ok(processes)) => Ok(processes),
+                Some(Err(error)) => Err(format!("container {}: {error}", wanted.name)),
+                None => Err(format!(
+                    "container {} does not run; a pod moves only while all its containers do",
+                    wanted.name
+                )),
+            }
+        })
+        .collect()
+}
+
+fn processes(node: &Node, container: &ContainerOnNode) -> Result<Processes, String> {
+    let freezer = Freezer::of_pid(&node.host, container.pid).map_err(|error| chain(&error))?;
+    Ok(Processes {
+        container: container.name.clone(),
+        pids: freezer.processes().map_err(|error| chain(&error))?,
+    })
+}

@@ -1,0 +1,20 @@
+//! What is known before anything is made: by the operator, and by the source's agent from a look at the running pod.
+
+mod accepted;
+mod budget;
+mod dry_run;
+mod silent;
+mod traced;
+
+use super::Behaviour;
+
+/// All of them.
+pub const ALL: &[Behaviour] = &[
+    dry_run::MOVABLE,
+    dry_run::IMMOVABLE,
+    accepted::BEHAVIOUR,
+    traced::BEHAVIOUR,
+    silent::BEHAVIOUR,
+    budget::TOO_SMALL,
+    budget::OVERRUN,
+];
