@@ -66,7 +66,7 @@ mod tests {
     fn every_check_is_on_the_page_once() {
         let page = limits_page();
         for check in checks::all() {
-            let row = format!("| `{}` |", check.name);
+            let row = format!("| `{}` | {} |", check.name, check.runs_by.as_str());
             assert_eq!(page.matches(&row).count(), 1, "{}", check.name);
         }
         assert!(!page.contains("{{"), "a mark without a table");
