@@ -1,6 +1,7 @@
 //! A time limit that is shorter than the work.
 
 use anyhow::{Context, Result, ensure};
+use godwit_crds::SourceState;
 
 use super::refusal::says;
 use crate::suite::failures::fault;
@@ -43,7 +44,10 @@ async fn too_short(lab: &Lab) -> Result<()> {
             status.message.unwrap_or_default()
         );
         ensure!(
-            fault.is_none() || status.source.is_some(),
+            fault.is_none()
+                || status
+                    .source
+                    .is_some_and(|source| source.state != SourceState::Looked),
             "the source's agent said nothing"
         );
         before.no_more(lab).await?;
