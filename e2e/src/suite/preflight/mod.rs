@@ -4,7 +4,6 @@ mod accepted;
 mod budget;
 mod dry_run;
 mod silent;
-mod traced;
 
 use super::Behaviour;
 
@@ -13,7 +12,6 @@ pub const ALL: &[Behaviour] = &[
     dry_run::MOVABLE,
     dry_run::IMMOVABLE,
     accepted::BEHAVIOUR,
-    traced::BEHAVIOUR,
     silent::BEHAVIOUR,
     budget::TOO_SMALL,
     budget::OVERRUN,
