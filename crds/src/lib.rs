@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bandwidth;
+pub mod checks;
 mod conditions;
 mod definition;
 mod duration;

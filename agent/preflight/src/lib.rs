@@ -1,0 +1,35 @@
+//! What of a pod's running processes cannot move, found by a look at them: nothing is frozen, traced, signalled or written.
+//!
+//! - [`look`]: what they do: each check is there because CRIU was seen to fail on it, or to lose something
+//!   (`tests/root_dump.rs` dumps one program per row).
+//!
+//! A process that ends during a look has nothing to find. All that is read is bounded. Parsers work on bytes, since names of files and programs
+//! are the pod's own and need not be text (which is why the crate `procfs` does not fit).
+
+pub(crate) mod bounded;
+mod checks;
+mod finding;
+mod network;
+pub(crate) mod process;
+mod scene;
+mod subject;
+
+pub use finding::Finding;
+pub use subject::{Container, Pod};
+
+/// Looks at the pod. Findings come in the order of containers and checks, each object once per process.
+///
+/// Needs the capabilities of CRIU itself (`CAP_SYS_PTRACE`, `CAP_CHECKPOINT_RESTORE`; `CAP_SYS_ADMIN` to ask the pod's network namespace about unix
+/// sockets); what may not be read is passed over. Blocks for some milliseconds, up to 60 if something may be passing: call it on a thread that may.
+pub fn look(pod: &Pod) -> Vec<Finding> {
+    let scene = scene::Scene::of(pod);
+    let mut findings = checks::all(pod, &scene);
+    if findings.iter().any(|found| checks::may_pass(found.check)) {
+        // A disk answers, a program reads: what was only passing is gone by a second look.
+        std::thread::sleep(scene::AGAIN);
+        let again = checks::all(pod, &scene::Scene::of(pod));
+        findings
+            .retain(|found| !checks::may_pass(found.check) || again.iter().any(|other| other.is_like(found)));
+    }
+    findings
+}
