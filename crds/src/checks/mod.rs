@@ -1,5 +1,6 @@
 //! Every check that stands between a pod and its move, as data.
 
+pub mod cpu;
 pub mod files;
 pub mod processes;
 
