@@ -4,7 +4,7 @@
 mod image;
 mod slots;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 
 use object::elf::{self, FileHeader64};
@@ -147,7 +147,7 @@ impl Elf {
             if is_defined && symbol.st_bind() != elf::STB_LOCAL {
                 self.defined.insert(found);
             } else if let Some(library) = version.and_then(|version| text(version.file()?)) {
-                let slot = slots.iter().find(|(of, _)| *of == index.0).map(|(_, slot)| *slot);
+                let slot = slots.get(&index.0).copied();
                 self.needed.push(Needed {
                     symbol: found,
                     library,
@@ -164,9 +164,9 @@ impl Elf {
         image: &'a Image,
         sections: &SectionTable<'a, Header, &'a Image>,
         endian: Endianness,
-    ) -> Result<Vec<(usize, u64)>, ElfError> {
+    ) -> Result<HashMap<usize, u64>, ElfError> {
         let Some((entries, strings)) = sections.dynamic(endian, image)? else {
-            return Ok(Vec::new());
+            return Ok(HashMap::new());
         };
         let strings = sections.strings(endian, image, strings)?;
         let mut table = None;
@@ -207,7 +207,15 @@ impl Elf {
         if self.has_versions {
             self.defined.contains(symbol)
         } else {
-            self.defined.iter().any(|defined| defined.name == symbol.name)
+            // Versions of one name are beside each other.
+            let first = Symbol {
+                name: symbol.name.clone(),
+                version: String::new(),
+            };
+            self.defined
+                .range(first..)
+                .next()
+                .is_some_and(|found| found.name == symbol.name)
         }
     }
 }

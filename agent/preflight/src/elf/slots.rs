@@ -11,12 +11,18 @@ use crate::process::mapping::Mapping;
 /// Page size that is smallest on all platforms: offsets of segments are only compared down to it.
 const PAGE: u64 = 4096;
 
-/// The needed symbols of `elf` whose slot is not bound yet in the process; `mappings` are those of this object there. Empty if nothing can be said.
-pub(crate) fn unresolved<'a>(process: &Path, elf: &'a Elf, mappings: &[&Mapping]) -> Vec<&'a Needed> {
+/// Those of `needed`, symbols that `elf` needs, whose slot is not bound yet in the process; `mappings` are those of this object there. Empty if
+/// nothing can be said.
+pub(crate) fn unresolved<'a>(
+    process: &Path,
+    elf: &Elf,
+    mappings: &[&Mapping],
+    needed: &[&'a Needed],
+) -> Vec<&'a Needed> {
     let (Some(base), Ok(memory)) = (base(elf, mappings), File::open(process.join("mem"))) else {
         return Vec::new();
     };
-    let waiting = elf.needed.iter().filter(|needed| {
+    let waiting = needed.iter().copied().filter(|needed| {
         let slot = needed
             .slot
             .and_then(|slot| read(&memory, base.checked_add(slot)?));

@@ -40,6 +40,23 @@ fn the_c_library_is_understood() {
 }
 
 #[test]
+fn a_library_without_versions_defines_any_of_the_name() {
+    let symbol = |name: &str, version: &str| Symbol {
+        name: name.into(),
+        version: version.into(),
+    };
+    let mut elf = Elf {
+        defined: BTreeSet::from([symbol("b", ""), symbol("d", "")]),
+        ..Elf::default()
+    };
+    for (name, defined) in [("a", false), ("b", true), ("c", false), ("d", true), ("e", false)] {
+        assert_eq!(elf.defines(&symbol(name, "V_1")), defined, "{name}");
+    }
+    elf.has_versions = true;
+    assert!(!elf.defines(&symbol("b", "V_1")));
+}
+
+#[test]
 fn what_this_program_needs_of_the_c_library_is_there() {
     let own = Elf::read(&File::open("/proc/self/exe").unwrap()).unwrap();
     let libc = Elf::read(&File::open(library("libc.so")).unwrap()).unwrap();

@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 use super::origin::{self, Origin};
 use super::{Cache, HostFile, MAX_FILES, MAX_NEEDS, Need, User, node_path};
 use crate::bounded;
-use crate::elf;
+use crate::elf::{self, Needed};
 use crate::process::Process;
 use crate::process::descriptor::Kind;
 use crate::process::mapping::Mapping;
@@ -73,7 +73,7 @@ impl Found {
                 add_user(file, container, process, held.mapped);
             }
             if held.mapped
-                && let Ok(file) = File::open(&held.link)
+                && let Some(file) = open(&held.link)
                 && let Ok(Some(elf)) = cache.elf(&file)
             {
                 let name = elf.soname.clone().or_else(|| name_of(&held.path));
@@ -94,18 +94,17 @@ impl Found {
         if self.files.len() >= MAX_FILES {
             return None;
         }
-        // A pipe or device would hold whoever opens it.
         if Kind::of(&held.link)?.file_type != FileType::RegularFile {
             return None;
         }
-        let opened = File::open(&held.link).and_then(|mut file| cache.content(&mut file));
+        let opened = open(&held.link).and_then(|mut file| cache.content(&mut file).ok().flatten());
         let on_node = node_path::of(&held.path, mount, node);
         self.files.insert(
             path.clone(),
             HostFile {
                 on_node: on_node.map_or_else(|| path.clone(), |it| it.to_string_lossy().into_owned()),
                 path: path.clone(),
-                content: opened.ok().flatten(),
+                content: opened,
                 users: Vec::new(),
                 needs: Vec::new(),
             },
@@ -123,19 +122,24 @@ impl Found {
     ) {
         let all_now = binds_now(&process.proc);
         for mappings in objects(&process.mappings) {
-            let Ok(file) = File::open(mappings[0].link(&process.proc)) else {
+            let Some(file) = open(&mappings[0].link(&process.proc)) else {
                 continue;
             };
             let Ok(Some(elf)) = cache.elf(&file) else {
                 continue;
             };
-            let unbound = if all_now || elf.binds_now {
+            let needed: Vec<&Needed> = elf
+                .needed
+                .iter()
+                .filter(|it| libraries.contains_key(&it.library))
+                .collect();
+            let unbound = if all_now || elf.binds_now || needed.is_empty() {
                 Vec::new()
             } else {
-                elf::unresolved(&process.proc, &elf, &mappings)
+                elf::unresolved(&process.proc, &elf, &mappings, &needed)
             };
             let object = String::from_utf8_lossy(&mappings[0].name).into_owned();
-            for needed in &elf.needed {
+            for needed in needed {
                 let Some(file) = libraries
                     .get(&needed.library)
                     .and_then(|path| self.files.get_mut(path))
@@ -178,6 +182,12 @@ fn held(process: &Process) -> Vec<Held> {
         mapped: false,
     }));
     all
+}
+
+/// A regular file alone: to open a device does things to it, and a pipe would hold whoever opens it.
+fn open(link: &Path) -> Option<File> {
+    let is_file = Kind::of(link)?.file_type == FileType::RegularFile;
+    is_file.then(|| File::open(link).ok()).flatten()
 }
 
 /// Mappings of files, by file.
