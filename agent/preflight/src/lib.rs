@@ -38,3 +38,24 @@ pub fn look(pod: &Pod) -> Vec<Finding> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_are_gone_have_nothing_to_find() {
+        let pod = Pod {
+            proc: "/proc".into(),
+            containers: vec![Container {
+                name: "app".into(),
+                pids: vec![u32::MAX, u32::MAX - 1],
+                mounts: Vec::new(),
+            }],
+            ghost_limit: 0,
+            watches_on_overlay: false,
+        };
+        assert_eq!(look(&pod), []);
+        assert_eq!(files::used(&pod, &mut files::Cache::default()), []);
+    }
+}
