@@ -201,6 +201,15 @@ pub const SOCKET_UNSUPPORTED: CheckInfo = CheckInfo {
     why: "CRIU does not know the family or protocol",
     cure: "close it, or let the container start anew with `spec.restartContainers`",
 };
+/// `ThreadNamespaceUnsupported`.
+pub const THREAD_NAMESPACE_UNSUPPORTED: CheckInfo = CheckInfo {
+    name: "ThreadNamespaceUnsupported",
+    runs_by: RunsBy::Source,
+    acceptable: true,
+    refuses: "a process with a thread in another network, mount, UTS, IPC or cgroup namespace than its own",
+    why: "CRIU dumps namespaces per process: restored, the thread is where the process is, and is not told",
+    cure: "let the thread come back before a move, or do such work in a process of its own",
+};
 /// `UnixPeerOutside`.
 pub const UNIX_PEER_OUTSIDE: CheckInfo = CheckInfo {
     name: "UnixPeerOutside",
@@ -253,6 +262,7 @@ pub const ALL: &[CheckInfo] = &[
     SECCOMP_NOTIFY_UNSUPPORTED,
     SECRET_MEMORY_UNSUPPORTED,
     SOCKET_UNSUPPORTED,
+    THREAD_NAMESPACE_UNSUPPORTED,
     UNIX_PEER_OUTSIDE,
     UPROBE_UNSUPPORTED,
     USERFAULTFD_UNSUPPORTED,

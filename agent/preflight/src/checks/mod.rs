@@ -128,9 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_can_be_accepted() {
+    fn only_what_may_pass_or_is_lost_can_be_accepted() {
         for check in processes::ALL.iter().filter(|check| check.acceptable) {
-            assert!(may_pass(check.name), "{}", check.name);
+            let is_loss = check.name == namespace::THREAD;
+            assert!(may_pass(check.name) || is_loss, "{}", check.name);
         }
     }
 }
