@@ -3,7 +3,7 @@
 use super::report::{Place, Report, describe};
 
 pub(super) const CHECK: &str = "UserfaultfdUnsupported";
-const CURE: &str = "turn the feature off in the program (Java: no ZGC uncommit by userfaultfd; Android: a collector without it), or restart it at the destination with spec.restartContainers";
+const CURE: &str = "turn the feature off in the program, or let the container start anew at the destination with spec.restartContainers";
 
 pub(super) fn look(place: &Place<'_>, report: &mut Report) {
     for descriptor in place.anonymous(&["[userfaultfd]"]) {
