@@ -3,6 +3,7 @@
 mod containers;
 mod files;
 mod placement;
+mod postgres;
 mod programs;
 mod redis;
 mod snapshot;
@@ -24,4 +25,5 @@ pub const ALL: &[Behaviour] = &[
     files::BEHAVIOUR,
     placement::SCHEDULER,
     placement::SELECTOR,
+    postgres::BEHAVIOUR,
 ];
