@@ -4,7 +4,6 @@
 use std::{iter, mem, time::Duration};
 
 use futures::future::{try_join_all, try_join4};
-use godwit_container::cgroup::freeze_all;
 use godwit_crds::FreezeTimings;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
 use tokio::{
@@ -18,6 +17,7 @@ use super::{
     facts::SourcePod,
     flags::Noted,
     memory::Memory,
+    stop::stop,
     stream::send_stream,
 };
 use crate::{
@@ -30,10 +30,6 @@ use crate::{
     step::SourceStep,
     talk::peers_failure,
 };
-
-/// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
-/// is let go again.
-const FREEZE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long processes may take to accept the connections that have come before the freeze. Clients that come meanwhile wait as long.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(50);
@@ -133,8 +129,8 @@ impl Attempt {
         };
         self.shut_the_door().await?;
         self.haste = Some(Haste::begin());
-        let began = Instant::now();
-        task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
+        let (host, moved) = (self.node.host.clone(), pod.containers.len());
+        let began = task::spawn_blocking(move || stop(&host, &freezers, moved))
             .await
             .map_err(|error| Failure::from_error(SourceStep::Freeze, "Internal", &error))?
             .at(SourceStep::Freeze)?;

@@ -12,6 +12,7 @@
 //! | `ahead` | memory, while the pod runs |
 //! | `checkpoint` | `runc checkpoint` up to its gate |
 //! | `freeze` | the frozen part of it |
+//! | `stop` | a freeze at a moment at which the pod can be dumped |
 //! | `memory` | memory that travels ahead |
 //! | `flags` | what CRIU is told of mappings, noted before it and confirmed after it |
 //! | `dump` | one container: gate, dump, images |
@@ -45,6 +46,7 @@ mod room;
 mod sessions;
 mod settle;
 mod status;
+mod stop;
 mod stream;
 mod sysv;
 mod task;
@@ -53,6 +55,7 @@ mod volumes;
 
 pub use images::ImagesError;
 pub use memory::MemoryError;
+pub use stop::StopError;
 pub use stream::StreamError;
 pub use sysv::SysvError;
 pub use task::SourceTask;
