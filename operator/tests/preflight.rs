@@ -341,6 +341,10 @@ fn what_the_api_server_says_against_the_target_pod_is_told_before_anything_is_ma
         "pods \"p\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1",
     );
     assert!(quota.contains("raise the quota"), "{quota}");
+    let range = message(
+        "pods \"p\" is forbidden: maximum memory usage per Container is 32Mi, but limit is 64Mi",
+    );
+    assert!(range.contains("change the limit range"), "{range}");
     let policy = message("pods \"p\" is forbidden: violates PodSecurity");
     assert!(
         policy.contains("PodSecurity") && !policy.contains("quota"),
