@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::ResourceExt;
 
+use crate::claim::Claim;
 use crate::containers;
 use crate::owner::Owner;
 
@@ -33,6 +34,8 @@ pub struct Observed {
     /// The object of the pod's owner, where its kind is one that Godwit knows. Filled during preflight, preparing and
     /// finishing only.
     pub owner: Option<Owner>,
+    /// What is behind the claims of the source pod. Filled during preflight only.
+    pub claims: Vec<Claim>,
 }
 
 impl Observed {

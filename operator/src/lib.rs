@@ -16,6 +16,7 @@
 pub mod admission;
 pub mod apply;
 pub mod args;
+pub mod claim;
 pub mod containers;
 pub mod controller;
 pub mod decide;
@@ -25,6 +26,7 @@ pub mod health;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod node_selector;
 pub mod observe;
 pub mod owner;
 pub mod preflight;

@@ -1,6 +1,7 @@
 //! Collects what a decision depends on. Everything is read from the API server, not from a cache: a decision from
 //! stale facts could create a second target or miss an older migration.
 
+mod claims;
 mod owner;
 
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
@@ -54,6 +55,7 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         maker: None,
         target_refusal: None,
         owner: None,
+        claims: Vec::new(),
     };
     match phase {
         // Nothing else is asked of these.
@@ -65,6 +67,7 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
             if let Some(source) = &observed.source {
                 observed.maker = maker(&migrations, source).await?;
                 observed.owner = owner::of(client, namespace, &observed).await?;
+                observed.claims = claims::of(client, namespace, source).await?;
                 let target = target_of(source, &observed.migration, observed.owner.as_ref());
                 observed.target_refusal = refusal(client, namespace, &target).await?;
             }

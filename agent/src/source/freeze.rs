@@ -17,6 +17,7 @@ use super::{
     facts::SourcePod,
     flags::Noted,
     memory::Memory,
+    shared,
     stop::stop,
     stream::send_stream,
 };
@@ -149,6 +150,7 @@ impl Attempt {
             self.status.say(|report| report.memory = Some(memory.report()));
             last = memory.last_rounds();
         }
+        shared::settle(&self.node.host, pod).await?;
         self.enter(SourceStep::Dump).await?;
         let (progress, deadline) = (self.progress.clone(), self.deadline);
         let hold = self.hold.as_ref();

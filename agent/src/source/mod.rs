@@ -20,6 +20,7 @@
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
 //! | `sysv` | which container brings the pod's SysV objects along |
+//! | `shared` | volumes that both nodes have mounted: no locks, and synced |
 //! | `facts` | what is known of the pod |
 //! | `volumes` | which volumes travel |
 //! | `undo` | back to a source that runs |
@@ -45,6 +46,7 @@ mod memory;
 mod room;
 mod sessions;
 mod settle;
+mod shared;
 mod status;
 mod stop;
 mod stream;
@@ -55,6 +57,7 @@ mod volumes;
 
 pub use images::ImagesError;
 pub use memory::MemoryError;
+pub use shared::SharedError;
 pub use stop::StopError;
 pub use stream::StreamError;
 pub use sysv::SysvError;

@@ -136,6 +136,13 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
             !facts::has_agent(node),
             no_agent(target),
         ),
+        Check::from_finding(
+            "TargetNodeVolumes",
+            "VolumeNotOnNode",
+            claim_elsewhere(observed, node).map(|claim| {
+                format!("node {target} cannot mount the volume of claim {claim}, by its node affinity; choose another")
+            }),
+        ),
     ]
 }
 
@@ -152,7 +159,7 @@ fn any_target(
             .iter()
             .all(|(key, value)| node.labels().get(key) == Some(value))
     }) {
-        match obstacle(node, source_node) {
+        match obstacle(observed, node, source_node) {
             Some(obstacle) => why_not.push(format!("{}: {obstacle}", node.name_any())),
             None => usable = true,
         }
@@ -180,7 +187,15 @@ fn any_target(
     }
 }
 
-fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {
+/// A claim of the pod whose volume the node cannot have.
+fn claim_elsewhere<'a>(observed: &'a Observed, node: &Node) -> Option<&'a str> {
+    let mut claims = observed.claims.iter();
+    claims
+        .find(|claim| !claim.is_for(node))
+        .map(|claim| claim.name.as_str())
+}
+
+fn obstacle(observed: &Observed, node: &Node, source_node: &str) -> Option<&'static str> {
     if node.name_any() == source_node {
         Some("the pod is there already")
     } else if !facts::is_node_ready(node) {
@@ -189,6 +204,8 @@ fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {
         Some("cordoned")
     } else if !facts::has_agent(node) {
         Some("no agent ready")
+    } else if claim_elsewhere(observed, node).is_some() {
+        Some("cannot mount a volume of the pod")
     } else {
         None
     }

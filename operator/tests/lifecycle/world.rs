@@ -36,6 +36,7 @@ impl World {
             maker: None,
             target_refusal: None,
             owner: None,
+            claims: Vec::new(),
         };
         Self {
             observed,

@@ -110,6 +110,7 @@ pub fn observed() -> Observed {
         maker: None,
         target_refusal: None,
         owner: None,
+        claims: Vec::new(),
     }
 }
 
