@@ -7,6 +7,7 @@ mod postgres;
 mod programs;
 mod redis;
 mod snapshot;
+mod starting;
 mod twenty;
 
 use super::Behaviour;
@@ -26,4 +27,5 @@ pub const ALL: &[Behaviour] = &[
     placement::SCHEDULER,
     placement::SELECTOR,
     postgres::BEHAVIOUR,
+    starting::BEHAVIOUR,
 ];
