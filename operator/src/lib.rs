@@ -30,6 +30,7 @@ pub mod owner;
 pub mod preflight;
 pub mod publish;
 pub mod reason;
+pub mod relay;
 pub mod run;
 pub mod signer;
 pub mod target_pod;

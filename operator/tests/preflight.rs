@@ -412,14 +412,9 @@ fn pods_of_owners_that_take_a_target_pass() {
 #[test]
 fn pods_of_other_owners_are_refused_by_the_owners_name_with_a_cure() {
     let wide = replica_set(&json!({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}));
+    let scaled = Owner::Ends("is scaled to 0, without redis-0".to_owned());
     let cases: [(&str, &str, Option<Owner>, &str, &str); 8] = [
-        (
-            "apps/v1",
-            "StatefulSet",
-            None,
-            "StatefulSetUnsupported",
-            "delete the pod",
-        ),
+        ("apps/v1", "StatefulSet", Some(scaled), "OwnerGone", "scaled to 0"),
         (
             "apps/v1",
             "DaemonSet",

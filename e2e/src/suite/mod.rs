@@ -17,6 +17,7 @@ pub mod moves;
 pub mod owners;
 pub mod refusals;
 pub mod restarts;
+pub mod stateful;
 pub mod volumes;
 
 pub use behaviour::Behaviour;
@@ -37,6 +38,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         logs::ALL,
         containers::ALL,
         owners::ALL,
+        stateful::ALL,
     ]
     .into_iter()
     .flatten()

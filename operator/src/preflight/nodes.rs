@@ -8,6 +8,7 @@ use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::{self, Observed};
+use crate::relay;
 
 /// Of two migrations of one pod the older one goes ahead, and one that is under way always.
 pub(super) fn another_migration(observed: &Observed) -> Check {
@@ -17,8 +18,13 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
             .status
             .as_ref()
             .map_or(MigrationPhase::Pending, |status| status.phase);
-        let is_other = other.metadata.uid != mine.metadata.uid && other.spec.pod_name == mine.spec.pod_name;
-        is_other && !phase.is_final() && (is_under_way(phase) || is_older(other, mine))
+        let is_other = other.metadata.uid != mine.metadata.uid;
+        // A leg's parent has gone ahead already, and is under way with it.
+        let goes_ahead = match observed.role.parent() {
+            Some(parent) => is_under_way(phase) && !is_of(other, parent),
+            None => is_under_way(phase) || is_older(other, mine),
+        };
+        is_other && !phase.is_final() && goes_ahead
     });
     let finding = in_the_way.map(|other| {
         format!(
@@ -27,6 +33,12 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
         )
     });
     Check::from_finding("NoOtherMigration", "AnotherMigrationOfPod", finding)
+}
+
+/// True for the migration with that UID and for its legs.
+fn is_of(other: &PodMigration, parent: &str) -> bool {
+    other.metadata.uid.as_deref() == Some(parent)
+        || relay::parent_reference(other).is_some_and(|reference| reference.uid == parent)
 }
 
 fn is_older(other: &PodMigration, mine: &PodMigration) -> bool {
@@ -44,6 +56,9 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         .as_ref()
         .and_then(|spec| spec.node_name.as_deref())
         .unwrap_or_default();
+    // A stand-in goes home where it is.
+    let may_stay = relay::is_stand_in(source);
+    let but = if may_stay { "" } else { source_node };
     let mut checks = vec![Check::from_finding(
         "SourceNodeAgent",
         "SourceNodeNotReady",
@@ -53,14 +68,14 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         Some(TargetSpec {
             node_name: Some(target),
             ..
-        }) => checks.extend(named_target(observed, source_node, target)),
+        }) => checks.extend(named_target(observed, source_node, target, may_stay)),
         Some(TargetSpec {
             node_selector: Some(labels),
             ..
         }) => {
             checks.push(any_target(
                 observed,
-                source_node,
+                but,
                 labels,
                 "spec.target.nodeSelector matches no node that can be used",
             ));
@@ -72,7 +87,7 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         | None => {
             checks.push(any_target(
                 observed,
-                source_node,
+                but,
                 &BTreeMap::new(),
                 "no other node can be used",
             ));
@@ -98,7 +113,7 @@ fn source_finding(observed: &Observed, name: &str) -> Option<String> {
         .then(|| format!("the pod's node {name} has no InternalIP"))
 }
 
-fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Check> {
+fn named_target(observed: &Observed, source_node: &str, target: &str, may_stay: bool) -> Vec<Check> {
     let Some(node) = observed.node(target) else {
         let missing = format!("there is no node {target}; set spec.target.nodeName to a node of the cluster");
         return vec![Check::from_finding(
@@ -115,7 +130,7 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
         check(
             "TargetNodeDiffers",
             "TargetIsSource",
-            target == source_node,
+            target == source_node && !may_stay,
             format!("the pod is on {target} already"),
         ),
         check(
