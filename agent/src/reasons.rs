@@ -21,6 +21,8 @@ reasoned! {
     crate::peer::PeerError,
     crate::source::ImagesError,
     crate::source::MemoryError,
+    crate::source::SharedError,
+    crate::source::StopError,
     crate::source::SysvError,
     crate::target::inbox::InboxError,
     crate::target::page_server::PageServerError,

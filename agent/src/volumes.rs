@@ -89,8 +89,8 @@ pub async fn open(node: &Node, pod_uid: &str, names: &[String]) -> Result<Vec<Vo
         .collect()
 }
 
-/// Opens a directory of the node. Kubelet's own directory may be a symbolic link, which has to be followed as on the node.
-fn beneath(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+/// Opens a directory below a root: the node's, or a container's. Kubelet's own directory may be a symbolic link, which has to be followed as on the node.
+pub(crate) fn beneath(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat2(
         root,
         path,

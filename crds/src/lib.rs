@@ -10,6 +10,7 @@ pub mod checks;
 mod conditions;
 mod definition;
 mod duration;
+mod legs;
 mod memory;
 mod names;
 mod quantity;
@@ -20,12 +21,14 @@ pub use bandwidth::{Bandwidth, BandwidthError, MAX_BANDWIDTH, MIN_BANDWIDTH};
 pub use conditions::{ConditionStatus, ConditionType, condition, set_condition};
 pub use definition::{CRD_FILE, DefinitionError, definition_yaml};
 pub use duration::{DurationError, FreezeBudget, MigrationTimeout, format_duration, parse_duration};
+pub use legs::{Leg, LegReport};
 pub use memory::{CopyMode, MAX_ROUNDS, MemoryMode, MemoryRound, SourceMemory, TargetMemory, TrackingMethod};
 pub use names::{
     ACCEPTS_NEW_NAME_ANNOTATION, AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME,
-    COMPLETED_ANNOTATION, DOMAIN, GROUP, MEMORY_TRACKING_LABEL, MIGRATION_FINALIZER, MIGRATION_LABEL,
-    MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL,
-    SIGNER_NAME, VERSION, WITHHELD_ANNOTATION,
+    COMPLETED_ANNOTATION, DOMAIN, GROUP, GUARD_LABEL, LEG_ANNOTATION, LEG_OF_LABEL, MEMORY_TRACKING_LABEL,
+    MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION,
+    PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME, STAND_IN_ANNOTATION, STAND_IN_LABEL, VERSION,
+    WITHHELD_ANNOTATION,
 };
 pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};

@@ -46,3 +46,15 @@ pub const WITHHELD_ANNOTATION: &str = "godwit.dev/withheld";
 /// Pod annotation, value `"true"`, by which a user says that the pod's owner, of a kind that Godwit does not know, takes a
 /// pod of another name in its place.
 pub const ACCEPTS_NEW_NAME_ANNOTATION: &str = "godwit.dev/owner-accepts-new-name";
+/// `PodMigration` label, value `"true"`, while nobody but the operator may create a pod of the name in `spec.podName`; the chart's
+/// admission policy selects by it.
+pub const GUARD_LABEL: &str = "godwit.dev/guards-name";
+/// `PodMigration` label on a leg: the UID of the migration whose leg it is. For people to list by; what a leg is, is decided by the
+/// status of that migration.
+pub const LEG_OF_LABEL: &str = "godwit.dev/leg-of";
+/// `PodMigration` annotation on a leg: which of the two.
+pub const LEG_ANNOTATION: &str = "godwit.dev/leg";
+/// Pod label on a stand-in: the name of the pod whose workload it runs.
+pub const STAND_IN_LABEL: &str = "godwit.dev/stands-in-for";
+/// Pod annotation on a stand-in: as JSON, what makes a pod the one that it stands in for (name, labels, owner references).
+pub const STAND_IN_ANNOTATION: &str = "godwit.dev/stand-in";

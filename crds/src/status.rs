@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SourceMemory, TargetMemory};
+use crate::{LegReport, SourceMemory, TargetMemory};
 
 /// How far a migration is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +78,11 @@ pub struct PodMigrationStatus {
     /// How long each part took. Writer: operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// The legs of a migration that takes two, in the order in which they were begun; a leg home that failed is followed by
+    /// another. Writer: operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub legs: Vec<LegReport>,
 }
 
 /// The beginning of a phase.

@@ -1,5 +1,7 @@
 //! Does in the cluster what was decided. Every action is idempotent, and every deletion names the UID that is meant.
 
+mod legs;
+
 use godwit_crds::{COMPLETED_ANNOTATION, MIGRATION_FINALIZER, PodMigration};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -77,6 +79,10 @@ pub async fn apply(
             Action::DeleteTarget { name, uid, grace } | Action::DeleteSource { name, uid, grace } => {
                 delete(&pods, name, uid, Some(*grace)).await?;
             }
+            Action::ClearName { name, uid } => delete(&pods, name, uid, Some(0)).await?,
+            Action::Guard(on) => legs::guard(client, &observed.migration, *on).await?,
+            Action::CreateLeg(leg) => legs::create(client, leg).await?,
+            Action::CancelLeg { name, uid } => legs::cancel(client, &namespace, name, uid).await?,
             Action::CostSource { name, uid } => {
                 let done = change(&pods, name, &owner::cost(uid), false).await;
                 tolerate(done, &[404, 409]).map_err(|error| {

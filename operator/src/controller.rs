@@ -83,6 +83,11 @@ pub async fn run(context: Arc<Context>, concurrency: u16, end: CancellationToken
     let targets = watcher::Config::default().labels(MIGRATION_LABEL);
     controller
         .with_config(Config::default().concurrency(concurrency))
+        // Legs wake the migration whose legs they are.
+        .owns(
+            Api::<PodMigration>::all(client.clone()),
+            watcher::Config::default(),
+        )
         .watches(Api::<Pod>::all(client.clone()), targets, |target: Pod| {
             migration_of(&target)
         })
@@ -140,7 +145,7 @@ async fn reconcile(migration: Arc<PodMigration>, context: Arc<Context>) -> Resul
 /// The pipeline.
 async fn look(context: &Context, namespace: &str, name: &str) -> Result<Action, ReconcileError> {
     let client = &context.client;
-    let Some(observed) = observe(client, namespace, name).await? else {
+    let Some(observed) = Box::pin(observe(client, namespace, name)).await? else {
         return Ok(Action::await_change());
     };
     if !has_begun(&observed)

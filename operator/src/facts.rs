@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::ResourceExt;
 
+use crate::claim::Claim;
 use crate::containers;
 use crate::owner::Owner;
+use crate::relay::{Relay, Role};
 
 /// Taint by which an administrator says that a node is shut down and none of its pods can run.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
@@ -33,6 +35,12 @@ pub struct Observed {
     /// The object of the pod's owner, where its kind is one that Godwit knows. Filled during preflight, preparing and
     /// finishing only.
     pub owner: Option<Owner>,
+    /// What is behind the claims of the source pod. Filled during preflight only.
+    pub claims: Vec<Claim>,
+    /// What the migration is among others. Known up to preparing.
+    pub role: Role,
+    /// Of a migration in legs. Its `source` is the pod that has the name, its `target` the stand-in.
+    pub relay: Relay,
 }
 
 impl Observed {

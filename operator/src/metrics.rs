@@ -136,6 +136,8 @@ impl Metrics {
             .timings
             .as_ref()
             .and_then(|timings| timings.freeze.as_ref());
+        // The freezes of a migration in legs are those of its legs.
+        let freeze = freeze.filter(|_| status.legs.is_empty());
         if let Some(total) = freeze.and_then(|freeze| parse_duration(&freeze.total).ok()) {
             self.freeze.observe(total.as_secs_f64());
         }

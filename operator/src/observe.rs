@@ -1,7 +1,9 @@
 //! Collects what a decision depends on. Everything is read from the API server, not from a cache: a decision from
 //! stale facts could create a second target or miss an older migration.
 
+mod claims;
 mod owner;
+mod relay;
 
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -11,7 +13,7 @@ use thiserror::Error;
 
 use crate::admission::{self, Mode};
 use crate::facts::Observed;
-use crate::owner::target_of;
+use crate::relay::{Relay, Role, target};
 
 /// Why facts are missing.
 #[derive(Debug, Error)]
@@ -54,18 +56,42 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         maker: None,
         target_refusal: None,
         owner: None,
+        claims: Vec::new(),
+        role: Role::Whole,
+        relay: Relay::default(),
     };
+    if let Some(status) = observed.migration.status.clone()
+        && !status.legs.is_empty()
+    {
+        Box::pin(relay::parent(
+            client,
+            namespace,
+            &migrations,
+            &mut observed,
+            &status,
+        ))
+        .await?;
+        return Ok(Some(observed));
+    }
+    if matches!(
+        phase,
+        MigrationPhase::Pending | MigrationPhase::Preflight | MigrationPhase::Preparing
+    ) {
+        observed.role = relay::role(&migrations, &observed.migration).await?;
+    }
     match phase {
         // Nothing else is asked of these.
         MigrationPhase::Pending | MigrationPhase::Succeeded | MigrationPhase::Failed => {}
         MigrationPhase::Preflight => {
-            observed.source = pod(client, namespace, &observed.migration.spec.pod_name).await?;
-            observed.others = others(&migrations, &observed.migration).await?;
+            observed.source = relay::meant(client, namespace, &observed.migration.spec.pod_name).await?;
+            observed.others =
+                relay::others(&migrations, &observed.migration, observed.source.as_ref()).await?;
             observed.nodes = candidates(client, &observed).await?;
             if let Some(source) = &observed.source {
                 observed.maker = maker(&migrations, source).await?;
                 observed.owner = owner::of(client, namespace, &observed).await?;
-                let target = target_of(source, &observed.migration, observed.owner.as_ref());
+                observed.claims = claims::of(client, namespace, source).await?;
+                let target = target(&observed, source);
                 observed.target_refusal = refusal(client, namespace, &target).await?;
             }
         }
@@ -110,18 +136,6 @@ async fn refusal(client: &Client, namespace: &str, target: &Pod) -> Result<Optio
     admission::create(&Api::namespaced(client.clone(), namespace), target, Mode::Ask)
         .await
         .map_err(|error| ObserveError::Read("whether the target pod would be admitted", error))
-}
-
-async fn others(
-    migrations: &Api<PodMigration>,
-    mine: &PodMigration,
-) -> Result<Vec<PodMigration>, ObserveError> {
-    let same_pod = ListParams::default().fields(&format!("spec.podName={}", mine.spec.pod_name));
-    Ok(migrations
-        .list(&same_pod)
-        .await
-        .map_err(|error| ObserveError::Read("other migrations", error))?
-        .items)
 }
 
 /// The migration whose target that pod was; another one that has its name by now does not count.

@@ -66,3 +66,19 @@ pub const WAITING_FOR_OWNER: &str = "WaitingForOwner";
 pub const ADOPTED: &str = "Adopted";
 /// The API server has refused to give the target what makes it the owner's.
 pub const ADOPTION_REFUSED: &str = "AdoptionRefused";
+/// A migration says that it is a leg of another one, which does not know it.
+pub const LEG_UNKNOWN: &str = "LegUnknown";
+/// The object of a leg was deleted by somebody else.
+pub const LEG_DELETED: &str = "LegDeleted";
+/// The workload runs in its stand-in and is on its way back to a pod of its name.
+pub const IN_STAND_IN: &str = "InStandIn";
+/// The owner of the pod wants it no more: a scale-down, a new revision or a deletion wins.
+pub const OWNER_WINS: &str = "OwnerWins";
+/// The owner of the pod has let go of its pods, so there is nobody to bring it home to.
+pub const OWNER_LET_GO: &str = "OwnerLetGo";
+/// Somebody else has made a pod of the name whose workload runs in a stand-in.
+pub const NAME_TAKEN: &str = "NameTaken";
+/// The stand-in was deleted, ended, or was lost with its node.
+pub const STAND_IN_GONE: &str = "StandInGone";
+/// The workload runs in its stand-in and does not come home.
+pub const LEFT_IN_STAND_IN: &str = "LeftInStandIn";

@@ -77,16 +77,16 @@ fn what_the_agent_finds_is_in_the_list_and_a_refusal_is_the_end() {
     let refused = decide(
         &agent_says(&[
             found("Engine", Verdict::Pass),
-            found("TracedTasks", Verdict::Refuse),
+            found("ProcessTraced", Verdict::Refuse),
         ]),
         at(5),
     );
     assert_eq!(refused.status.phase, MigrationPhase::Failed);
-    assert_eq!(refused.status.reason.as_deref(), Some("TracedTasks"));
-    assert_eq!(refused.status.message.as_deref(), Some("TracedTasks found"));
+    assert_eq!(refused.status.reason.as_deref(), Some("ProcessTraced"));
+    assert_eq!(refused.status.message.as_deref(), Some("ProcessTraced found"));
     assert_eq!(
         stated(&refused, ConditionType::PreflightPassed),
-        ("False", "TracedTasks")
+        ("False", "ProcessTraced")
     );
 }
 
@@ -145,11 +145,11 @@ fn a_dry_run_ends_with_the_list_and_makes_nothing() {
         .source
         .as_mut()
         .unwrap()
-        .preflight = vec![found("TracedTasks", Verdict::Refuse)];
+        .preflight = vec![found("ProcessTraced", Verdict::Refuse)];
     let refused = decide(&dry, at(5)).status;
     assert_eq!(
         (refused.phase, refused.reason.as_deref()),
-        (MigrationPhase::Failed, Some("TracedTasks"))
+        (MigrationPhase::Failed, Some("ProcessTraced"))
     );
 }
 
@@ -166,17 +166,17 @@ fn a_dry_run_is_in_nobodys_way() {
 
 #[test]
 fn an_accepted_refusal_is_a_warning_and_an_event() {
-    let mut accepting = agent_says(&[found("BlockedTasks", Verdict::Refuse)]);
+    let mut accepting = agent_says(&[found("ProcessUninterruptible", Verdict::Refuse)]);
     let refused = decide(&accepting, at(5)).status;
-    assert_eq!(refused.reason.as_deref(), Some("BlockedTasks"));
+    assert_eq!(refused.reason.as_deref(), Some("ProcessUninterruptible"));
     assert!(refused.message.unwrap().contains("spec.accept"));
-    accepting.migration.spec.accept = vec!["BlockedTasks".to_owned(), "PostStartHook".to_owned()];
+    accepting.migration.spec.accept = vec!["ProcessUninterruptible".to_owned(), "PostStartHook".to_owned()];
     accepting.source = Some(pod(|pod| {
         pod["spec"]["containers"][0]["lifecycle"] = json!({"postStart": {"exec": {"command": ["true"]}}});
     }));
     let decision = decide(&accepting, at(5));
     assert_eq!(decision.status.phase, MigrationPhase::Preparing);
-    for name in ["BlockedTasks", "PostStartHook"] {
+    for name in ["ProcessUninterruptible", "PostStartHook"] {
         let result = decision
             .status
             .preflight

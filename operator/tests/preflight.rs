@@ -6,6 +6,7 @@ mod support;
 
 use godwit_crds::checks;
 use godwit_crds::{MemoryMode, MigrationPhase, TargetSpec, Verdict};
+use godwit_operator::claim::Claim;
 use godwit_operator::decide::decide;
 use godwit_operator::facts::Observed;
 use godwit_operator::owner::Owner;
@@ -167,10 +168,10 @@ fn a_refused_volume_is_named_with_its_kind() {
     let mut observed = observed();
     observed.source = Some(pod(set(
         "/spec/volumes",
-        json!([{"name": "cache", "nfs": {"server": "s", "path": "/"}}, {"name": "logs", "hostPath": {"path": "/x", "type": "Socket"}}]),
+        json!([{"name": "cache", "image": {"reference": "x"}}, {"name": "logs", "hostPath": {"path": "/x", "type": "Socket"}}]),
     )));
     let message = decide(&observed, at(5)).status.message.unwrap();
-    assert!(message.contains("cache (nfs), logs (hostPath)"), "{message}");
+    assert!(message.contains("cache (image), logs (hostPath)"), "{message}");
 }
 
 #[test]
@@ -342,6 +343,9 @@ fn what_the_api_server_says_against_the_target_pod_is_told_before_anything_is_ma
         "pods \"p\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1",
     );
     assert!(quota.contains("raise the quota"), "{quota}");
+    let range =
+        message("pods \"p\" is forbidden: maximum memory usage per Container is 32Mi, but limit is 64Mi");
+    assert!(range.contains("change the limit range"), "{range}");
     let policy = message("pods \"p\" is forbidden: violates PodSecurity");
     assert!(
         policy.contains("PodSecurity") && !policy.contains("quota"),
@@ -413,14 +417,9 @@ fn pods_of_owners_that_take_a_target_pass() {
 #[test]
 fn pods_of_other_owners_are_refused_by_the_owners_name_with_a_cure() {
     let wide = replica_set(&json!({"matchExpressions": [{"key": "canary", "operator": "DoesNotExist"}]}));
+    let scaled = Owner::Ends("is scaled to 0, without redis-0".to_owned());
     let cases: [(&str, &str, Option<Owner>, &str, &str); 8] = [
-        (
-            "apps/v1",
-            "StatefulSet",
-            None,
-            "StatefulSetUnsupported",
-            "delete the pod",
-        ),
+        ("apps/v1", "StatefulSet", Some(scaled), "OwnerGone", "scaled to 0"),
         (
             "apps/v1",
             "DaemonSet",
@@ -483,4 +482,39 @@ fn an_unknown_owner_is_taken_at_its_pods_word() {
     let annotations = source.metadata.annotations.get_or_insert_default();
     annotations.insert("godwit.dev/owner-accepts-new-name".to_owned(), "true".to_owned());
     assert_eq!(decide(&observed, at(5)).status.phase, MigrationPhase::Preparing);
+}
+
+#[test]
+fn a_node_that_cannot_have_a_claims_volume_is_refused_by_the_claims_name() {
+    let mut observed = observed();
+    let volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "shop"}}]);
+    observed.source = Some(pod(set("/spec/volumes", volumes)));
+    let claim = |zone: &str| Claim {
+        name: "shop".to_owned(),
+        object: Some(serde_json::from_value(json!({"spec": {"accessModes": ["ReadWriteMany"]}})).unwrap()),
+        volume: Some(
+            serde_json::from_value(json!({"spec": {
+                "accessModes": ["ReadWriteMany"], "csi": {"driver": "x.csi", "volumeHandle": "h"},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                    {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1", zone]}]},
+                ]}},
+            }}))
+            .unwrap(),
+        ),
+    };
+    observed.claims = vec![claim("n3")];
+    assert_refused(&observed, "VolumeNotOnNode");
+    let message = decide(&observed, at(5)).status.message.unwrap();
+    assert!(
+        message.contains("claim shop") && message.contains("node n2"),
+        "{message}"
+    );
+    observed.migration.spec.target = None;
+    assert_refused(&observed, "NoUsableNode");
+    observed.claims = vec![claim("n2")];
+    let checks = preflight::run(&observed);
+    assert!(
+        checks.iter().all(|check| check.verdict != Verdict::Refuse),
+        "{checks:?}"
+    );
 }

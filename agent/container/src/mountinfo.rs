@@ -13,6 +13,8 @@ const LIMIT: usize = 16 << 20;
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// Its number, which `mnt_id` of a descriptor's fdinfo names.
+    pub id: u64,
     /// `major:minor` of the mounted file system.
     pub device: String,
     /// The directory of the file system that is mounted.
@@ -37,7 +39,8 @@ pub fn parse(text: &[u8]) -> Vec<Mount> {
 
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
-    let device = text(fields.nth(2)?)?;
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = text(fields.nth(1)?)?;
     let root = path(fields.next()?);
     let point = path(fields.next()?);
     // Any number of optional fields, ended by a lone hyphen.
@@ -45,6 +48,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let kind = text(fields.next()?)?;
     let options = unescape(fields.nth(1)?);
     Some(Mount {
+        id,
         device,
         root,
         point,
@@ -95,6 +99,7 @@ mod tests {
         assert_eq!(
             mounts,
             [Mount {
+                id: 36,
                 device: "98:0".into(),
                 root: "/mnt1".into(),
                 point: "/mnt 2\\x".into(),

@@ -27,6 +27,7 @@ pub use containerd::ConfigError;
 pub use error::InstallError;
 pub use host_node::HostNode;
 pub use node::{EngineKind, EngineProcess, NodeError, NodeOps};
+pub use payload::GHOST_LIMIT;
 pub use uninstall::{local_users, uninstall};
 
 use self::paths::under;

@@ -18,6 +18,9 @@ pub const PARTS: [&str; 2] = ["bin", "criu"];
 /// CRIU's configuration for the runtime calls, below the state directory.
 pub const CRIU_CONFIG: &str = "criu/godwit.conf";
 
+/// Largest unlinked file that travels inside CRIU's images, bytes; what the configuration says.
+pub const GHOST_LIMIT: u64 = 256 << 20;
+
 /// Why each line is there:
 /// - `network-lock skip`: Godwit holds the pod's packets itself; CRIU's lock spawns iptables-restore, 41 ms in the dump
 ///   and 53 ms in the restore.
@@ -145,4 +148,14 @@ fn link(source: &Path, target: &Path, relative: &Path) -> Result<bool, InstallEr
         .or_else(|error: io::Error| fs::remove_file(&temporary).and(Err(error)))
         .during("link", target)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_preflight_goes_by_is_what_criu_is_told() {
+        assert!(CRIU_CONFIG_TEXT.contains(&format!("\nghost-limit {GHOST_LIMIT}\n")));
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use godwit_crds::checks::source::CONTAINERS_FOUND;
 use godwit_crds::{CheckResult, MigrationPhase, PodMigration, SourceReport, SourceState, Verdict};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
+use kube::{Api, api::ListParams};
 use tokio::time::{Instant, timeout};
 
 use super::look::{Subject, look};
@@ -82,14 +82,15 @@ async fn report(node: &Node, migration: &PodMigration) {
 async fn looked(node: &Node, migration: &PodMigration) -> Result<Vec<CheckResult>, String> {
     let namespace = migration.metadata.namespace.as_deref().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(node.client.clone(), namespace);
-    let pod = pods
-        .get(&migration.spec.pod_name)
-        .await
-        .map_err(|error| chain(&error))?;
     let plan = migration.status.as_ref().and_then(|status| status.plan.as_ref());
-    if plan.map(|plan| plan.source_pod_uid.as_str()) != pod.metadata.uid.as_deref() {
+    let uid = plan.map(|plan| plan.source_pod_uid.as_str());
+    // By its UID: a stand-in has another name than the migration's pod.
+    let here = ListParams::default().fields(&format!("spec.nodeName={}", node.name));
+    let here = pods.list(&here).await.map_err(|error| chain(&error))?;
+    let pod = here.into_iter().find(|pod| pod.metadata.uid.as_deref() == uid);
+    let Some(pod) = pod else {
         return Err("the pod was replaced by another one of the same name; migrate that one".to_owned());
-    }
+    };
     let subject = Subject {
         pod: &pod,
         spec: &migration.spec,

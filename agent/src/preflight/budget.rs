@@ -7,7 +7,9 @@ use godwit_crds::checks::source::FREEZE_BUDGET_EXCEEDED;
 use godwit_memory::track::{self, Method};
 use tokio::task;
 
-use super::finding::Finding;
+use godwit_preflight::Finding;
+
+use super::finding::of_node;
 use crate::{node::Node, source::shortest_freeze};
 
 /// The check, for a pod with so many bytes resident.
@@ -17,8 +19,7 @@ pub(super) async fn check(node: &Node, memory: u64, mode: MemoryMode, budget: Du
             .await
             .unwrap_or(false);
     let freeze = shortest_freeze(node, memory, tracked);
-    (freeze > budget)
-        .then(|| Finding::of_node(&FREEZE_BUDGET_EXCEEDED, message(freeze, budget, memory, tracked)))
+    (freeze > budget).then(|| of_node(&FREEZE_BUDGET_EXCEEDED, message(freeze, budget, memory, tracked)))
 }
 
 fn message(freeze: Duration, budget: Duration, memory: u64, tracked: bool) -> String {

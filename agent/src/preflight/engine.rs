@@ -5,7 +5,9 @@ use std::time::Duration;
 use godwit_crds::checks::source::ENGINE;
 use tokio::sync::OnceCell;
 
-use super::finding::Finding;
+use godwit_preflight::Finding;
+
+use super::finding::of_node;
 use crate::{install::host_command, node::Node};
 
 /// It does nothing but say which it is.
@@ -37,10 +39,20 @@ fn version(said: &str) -> Result<String, String> {
         .ok_or_else(|| "it does not say its version".to_owned())
 }
 
+/// Whether it takes inotify and fanotify watches on overlayfs: from 4.3 on (`criu/fsnotify.c`, file handles of overlayfs). Not known is no.
+pub(super) async fn watches_on_overlay(node: &Node) -> bool {
+    node.engine.get(node).await.is_ok_and(is_4_3)
+}
+
+fn is_4_3(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(4), Some(3))
+}
+
 /// The check.
 pub(super) async fn check(node: &Node) -> Option<Finding> {
     let error = node.engine.get(node).await.err()?;
-    Some(Finding::of_node(
+    Some(of_node(
         &ENGINE,
         format!(
             "CRIU does not run on node {}: {error}; look at the godwit-agent pod of that node, which installs it",
@@ -57,5 +69,19 @@ mod tests {
     fn the_version_is_taken_from_what_criu_says() {
         assert_eq!(version("Version: 4.2\nGitID: v4.2\n").as_deref(), Ok("4.2"));
         assert!(version("").is_err());
+    }
+
+    #[test]
+    fn watches_on_overlay_are_for_later_versions() {
+        for (version, can) in [
+            ("3.17.1", false),
+            ("4.2", false),
+            ("4.3", true),
+            ("4.10.1", true),
+            ("5", true),
+            ("", false),
+        ] {
+            assert_eq!(is_4_3(version), can, "{version}");
+        }
     }
 }

@@ -4,52 +4,21 @@ use std::fmt::Write as _;
 
 use godwit_crds::checks::CheckInfo;
 use godwit_crds::{CheckResult, MAX_AGENT_CHECKS, Verdict};
+use godwit_preflight::Finding;
 
 /// Bytes of a message: a list of all of a pod's processes would be nobody's reading.
 const MESSAGE_LIMIT: usize = 1_000;
 
-/// One thing that stands in the way, or is worth a warning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Finding {
-    /// Name of the check.
-    pub check: &'static str,
-    /// False for a warning.
-    pub refuse: bool,
-    /// Name of the container; empty for what is of the pod or the node.
-    pub container: String,
-    /// The process, by its PID as inside the pod.
-    pub pid: Option<u32>,
-    /// The process's name (`comm`).
-    pub process: String,
-    /// What of it: a file, a socket, a thread.
-    pub object: String,
-    /// What was found and what would cure it; names the object.
-    pub message: String,
-}
-
-impl Finding {
-    /// A refusal that is of no process.
-    pub fn of_node(check: &CheckInfo, message: String) -> Self {
-        Self {
-            check: check.name,
-            refuse: true,
-            message,
-            ..Self::default()
-        }
-    }
-
-    /// Where it is, for the beginning of the message.
-    fn place(&self) -> String {
-        let process = match self.pid {
-            Some(pid) => format!("{} (pid {pid})", self.process),
-            None => self.process.clone(),
-        };
-        match (self.container.is_empty(), process.is_empty()) {
-            (true, true) => String::new(),
-            (true, false) => format!("{process}: "),
-            (false, true) => format!("container {}: ", self.container),
-            (false, false) => format!("container {}, {process}: ", self.container),
-        }
+/// A refusal that is of no process.
+pub(super) fn of_node(check: &CheckInfo, message: String) -> Finding {
+    Finding {
+        check: check.name,
+        refuse: true,
+        container: String::new(),
+        pid: None,
+        process: String::new(),
+        object: String::new(),
+        message,
     }
 }
 
@@ -73,7 +42,7 @@ fn result(name: &str, findings: &[Finding]) -> CheckResult {
         None => (Verdict::Pass, String::new()),
         Some(it) => (
             if it.refuse { Verdict::Refuse } else { Verdict::Warn },
-            format!("{}{}", it.place(), it.message),
+            it.message.clone(),
         ),
     };
     message.truncate(message.floor_char_boundary(MESSAGE_LIMIT));
@@ -90,13 +59,13 @@ fn result(name: &str, findings: &[Finding]) -> CheckResult {
 
 #[cfg(test)]
 mod tests {
-    use godwit_crds::checks::source;
+    use godwit_crds::checks::{processes, source};
 
     use super::*;
 
     fn finding(refuse: bool, container: &str, pid: Option<u32>, message: &str) -> Finding {
         Finding {
-            check: source::TRACED_TASKS.name,
+            check: processes::PROCESS_TRACED.name,
             refuse,
             container: container.to_owned(),
             pid,
@@ -108,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_check_without_findings_passes_and_one_with_several_tells_the_worst() {
-        let ran = [&source::ENGINE, &source::TRACED_TASKS];
+        let ran = [&source::ENGINE, &processes::PROCESS_TRACED];
         let found = [
             finding(false, "", None, "warned of"),
             finding(true, "app", Some(7), "traced"),
@@ -121,17 +90,14 @@ mod tests {
             (Verdict::Pass, "")
         );
         assert_eq!(results[1].verdict, Verdict::Refuse);
-        assert_eq!(
-            results[1].message,
-            "container app, redis-server (pid 7): traced (and 2 more)"
-        );
+        assert_eq!(results[1].message, "traced (and 2 more)");
     }
 
     #[test]
     fn warnings_alone_warn_and_what_was_not_listed_is_told_all_the_same() {
         let results = results(&[&source::ENGINE], &[finding(false, "app", None, "x")]);
         assert_eq!(results[1].verdict, Verdict::Warn);
-        assert_eq!(results[1].message, "container app: x");
+        assert_eq!(results[1].message, "x");
     }
 
     #[test]

@@ -4,15 +4,15 @@ use godwit_container::{
     cgroup::Freezer,
     discover::{ContainerOnNode, discover},
 };
-use godwit_crds::checks::{CheckInfo, source};
+use godwit_crds::checks::{self, CheckInfo, source};
 use godwit_crds::{CheckResult, FreezeBudget, PodMigrationSpec};
+use godwit_preflight::Finding;
 use k8s_openapi::api::core::v1::Pod;
-use tokio::task;
 
 use super::{
     budget, engine,
-    finding::{Finding, results},
-    tasks::{self, Processes},
+    finding::{of_node, results},
+    processes::{self, ContainerProcesses},
 };
 use crate::{failure::chain, node::Node, source::moved, source::resident_of};
 
@@ -34,7 +34,7 @@ pub async fn look(node: &Node, subject: &Subject<'_>) -> Vec<CheckResult> {
     let processes = match found {
         Ok(processes) => processes,
         Err(message) => {
-            findings.push(Finding::of_node(&source::CONTAINERS_FOUND, message));
+            findings.push(of_node(&source::CONTAINERS_FOUND, message));
             return results(&ran, &findings);
         }
     };
@@ -46,15 +46,13 @@ pub async fn look(node: &Node, subject: &Subject<'_>) -> Vec<CheckResult> {
         let memory = pids.map(|pid| resident_of(&node.host, *pid)).sum();
         findings.extend(budget::check(node, memory, subject.spec.memory, budget).await);
     }
-    ran.extend([&source::TRACED_TASKS, &source::BLOCKED_TASKS]);
-    let proc = node.host.proc.clone();
-    let of_tasks = task::spawn_blocking(move || tasks::find(&proc, &processes));
-    findings.extend(of_tasks.await.unwrap_or_default());
+    ran.extend(checks::processes::ALL);
+    findings.extend(processes::find(node, subject.pod, processes).await);
     results(&ran, &findings)
 }
 
 /// The processes of every container that is to be moved. Fails with a message.
-async fn containers(node: &Node, subject: &Subject<'_>) -> Result<Vec<Processes>, String> {
+async fn containers(node: &Node, subject: &Subject<'_>) -> Result<Vec<ContainerProcesses>, String> {
     let uid = subject.pod.metadata.uid.as_deref().unwrap_or_default();
     let on_node = discover(&node.cri, &node.host, uid).await.map_err(|error| {
         format!(
@@ -81,9 +79,9 @@ async fn containers(node: &Node, subject: &Subject<'_>) -> Result<Vec<Processes>
         .collect()
 }
 
-fn processes(node: &Node, container: &ContainerOnNode) -> Result<Processes, String> {
+fn processes(node: &Node, container: &ContainerOnNode) -> Result<ContainerProcesses, String> {
     let freezer = Freezer::of_pid(&node.host, container.pid).map_err(|error| chain(&error))?;
-    Ok(Processes {
+    Ok(ContainerProcesses {
         container: container.name.clone(),
         pids: freezer.processes().map_err(|error| chain(&error))?,
     })

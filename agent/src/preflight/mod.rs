@@ -5,7 +5,7 @@
 //! | `asked` | when a migration asks for a look, and that it gets one |
 //! | `look` | one look at one pod: every check in its turn |
 //! | `engine` | whether CRIU runs here |
-//! | `tasks` | tasks that nobody could freeze or dump |
+//! | `processes` | what the processes do that CRIU could not take along (`godwit-preflight`) |
 //! | `budget` | whether the freeze can be as short as it is to be |
 //! | `finding` | what was found, as the API has it |
 //!
@@ -17,9 +17,8 @@ mod budget;
 mod engine;
 mod finding;
 mod look;
-mod tasks;
+mod processes;
 
 pub use asked::{Looks, is_asked};
 pub use engine::EngineVersion;
-pub use finding::Finding;
 pub use look::{Subject, look};

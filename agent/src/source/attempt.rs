@@ -13,6 +13,7 @@ use super::{
     facts::SourcePod,
     logs::Logs,
     memory::{Memory, MemoryWish, Tracked},
+    shared,
     status::SourceStatus,
 };
 use crate::{
@@ -74,6 +75,7 @@ impl Attempt {
     pub(super) async fn prepare(&mut self) -> Result<(SourcePod, Vec<Waiting>, Vec<files::Base>), Failure> {
         self.enter(SourceStep::Discover).await?;
         let pod = self.discover().await?;
+        shared::prepare(&self.node.host, &pod).await?;
         self.logs = Logs::open(&self.node.host, &pod);
         self.enter(SourceStep::TrackMemory).await?;
         self.track_memory(&pod).await?;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 /// The containers that go on running: native sidecars (init containers with `restartPolicy: Always`), then main containers.
-pub(super) fn lasting(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+pub(crate) fn lasting(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     let init = spec.init_containers.iter().flatten();
     init.filter(|container| container.restart_policy.as_deref() == Some("Always"))
         .chain(&spec.containers)

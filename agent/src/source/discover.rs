@@ -1,6 +1,6 @@
 //! Finding the pod on the node.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use godwit_container::{
     cgroup::Freezer,
@@ -15,7 +15,7 @@ use super::{
     attempt::Attempt,
     containers::moved,
     facts::{SourceContainer, SourcePod},
-    sysv, volumes,
+    shared, sysv, volumes,
 };
 use crate::{
     carry::Carried,
@@ -82,6 +82,7 @@ impl Attempt {
                 self.container(
                     left.swap_remove(position),
                     wanted.image.clone().unwrap_or_default(),
+                    shared::mounts(&spec, wanted),
                 )
                 .await?,
             );
@@ -97,7 +98,12 @@ impl Attempt {
         })
     }
 
-    async fn container(&self, on_node: ContainerOnNode, image: String) -> Result<SourceContainer, Failure> {
+    async fn container(
+        &self,
+        on_node: ContainerOnNode,
+        image: String,
+        shared: Vec<PathBuf>,
+    ) -> Result<SourceContainer, Failure> {
         let step = SourceStep::Discover;
         let (agent, node) = (&self.node.layout, &self.node.layout_on_node);
         let name = &on_node.name;
@@ -123,6 +129,7 @@ impl Attempt {
         let freezer = Freezer::of_pid(&self.node.host, on_node.pid).at(step)?;
         Ok(SourceContainer {
             maps_sysv: sysv::is_mapped(&self.node.host, &freezer),
+            shared,
             image,
             freezer,
             image_dir_on_node: node.image_dir(&self.migration_uid, name).at(step)?,

@@ -36,6 +36,8 @@ pub struct SourceContainer {
     pub image: String,
     /// True if a process of it has SysV shared memory mapped.
     pub maps_sysv: bool,
+    /// Where it sees volumes that other nodes can have mounted as well.
+    pub shared: Vec<PathBuf>,
     /// What freezes it.
     pub freezer: Freezer,
     /// Where CRIU writes its images, as the agent sees it.

@@ -4,7 +4,7 @@
 use std::{iter, mem, time::Duration};
 
 use futures::future::{try_join_all, try_join4};
-use godwit_container::cgroup::{Freezer, freeze_all};
+use godwit_container::cgroup::Freezer;
 use godwit_crds::FreezeTimings;
 use godwit_crds::checks::source::FREEZE_BUDGET_EXCEEDED;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
@@ -19,6 +19,8 @@ use super::{
     facts::SourcePod,
     flags::Noted,
     memory::Memory,
+    shared,
+    stop::stop,
     stream::send_stream,
 };
 use crate::{
@@ -31,10 +33,6 @@ use crate::{
     step::SourceStep,
     talk::peers_failure,
 };
-
-/// How long the kernel may take to freeze all processes. A process in uninterruptible sleep can take longer; then the pod
-/// is let go again.
-const FREEZE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long processes may take to accept the connections that have come before the freeze. Clients that come meanwhile wait as long.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(50);
@@ -154,14 +152,14 @@ impl Attempt {
         };
         self.shut_the_door().await?;
         self.haste = Some(Haste::begin());
-        let began = Instant::now();
         let budget = self.wish.budget;
-        let frozen = self.frozen(pod, calls, bases, freezers, noted, began);
-        match budget {
-            None => frozen.await,
-            Some(budget) => timeout_at(began + budget, frozen)
+        let until = budget.map(|budget| Instant::now() + budget);
+        let frozen = self.frozen(pod, calls, bases, freezers, noted);
+        match (budget, until) {
+            (Some(budget), Some(until)) => timeout_at(until, frozen)
                 .await
                 .unwrap_or_else(|_| Err(overrun(self.progress.step(), budget))),
+            _ => frozen.await,
         }
     }
 
@@ -173,9 +171,9 @@ impl Attempt {
         bases: Vec<files::Base>,
         freezers: Vec<Freezer>,
         noted: Noted,
-        began: Instant,
     ) -> Result<Freeze, Failure> {
-        task::spawn_blocking(move || freeze_all(&freezers, FREEZE_DEADLINE))
+        let (host, moved) = (self.node.host.clone(), pod.containers.len());
+        let began = task::spawn_blocking(move || stop(&host, &freezers, moved))
             .await
             .map_err(|error| Failure::from_error(SourceStep::Freeze, "Internal", &error))?
             .at(SourceStep::Freeze)?;
@@ -194,6 +192,7 @@ impl Attempt {
             self.status.say(|report| report.memory = Some(memory.report()));
             last = memory.last_rounds();
         }
+        shared::settle(&self.node.host, pod).await?;
         self.enter(SourceStep::Dump).await?;
         let (progress, deadline) = (self.progress.clone(), self.deadline);
         let hold = self.hold.as_ref();

@@ -12,6 +12,7 @@
 //! | `ahead` | memory, while the pod runs |
 //! | `checkpoint` | `runc checkpoint` up to its gate |
 //! | `freeze` | the frozen part of it |
+//! | `stop` | a freeze at a moment at which the pod can be dumped |
 //! | `memory` | memory that travels ahead |
 //! | `flags` | what CRIU is told of mappings, noted before it and confirmed after it |
 //! | `dump` | one container: gate, dump, images |
@@ -19,6 +20,7 @@
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
 //! | `sysv` | which container brings the pod's SysV objects along |
+//! | `shared` | volumes that both nodes have mounted: no locks, and synced |
 //! | `facts` | what is known of the pod |
 //! | `volumes` | which volumes travel |
 //! | `undo` | back to a source that runs |
@@ -44,17 +46,21 @@ mod memory;
 mod room;
 mod sessions;
 mod settle;
+mod shared;
 mod status;
+mod stop;
 mod stream;
 mod sysv;
 mod task;
 mod undo;
 mod volumes;
 
-pub(crate) use containers::moved;
+pub(crate) use containers::{lasting, moved};
 pub use images::ImagesError;
 pub use memory::MemoryError;
 pub(crate) use memory::{resident_of, shortest_freeze};
+pub use shared::SharedError;
+pub use stop::StopError;
 pub use stream::StreamError;
 pub use sysv::SysvError;
 pub use task::SourceTask;

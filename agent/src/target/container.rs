@@ -341,13 +341,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let container = container(dir.path());
         let record: Record = container.record.read_json(record::RECORD).unwrap().unwrap();
-        assert_eq!(
-            record.image_dir,
-            PathBuf::from("/run/godwit/images/migration/app")
-        );
-        assert_eq!(
-            record.work_dir,
-            PathBuf::from("/run/godwit/images/migration/app.work")
-        );
+        assert_eq!(record.image_dir, PathBuf::from("/run/godwit/images/pod/app"));
+        assert_eq!(record.work_dir, PathBuf::from("/run/godwit/images/pod/app.work"));
     }
 }

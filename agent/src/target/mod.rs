@@ -14,6 +14,7 @@
 //! | `doors` | by what the source's agent comes |
 //! | `link` | the source's connection, and another one in its place |
 //! | `lanes`, `lane` | connections that bring memory while the source runs |
+//! | `shared` | volumes that other nodes write to as well |
 //! | `stores` | where memory is kept |
 //! | `pages` | memory that comes in the freeze, and whether all of it has come |
 //! | `page_server` | the process that gives a restored container its memory |
@@ -40,6 +41,7 @@ pub(crate) mod pages;
 pub mod parking;
 mod reopening;
 mod restoring;
+mod shared;
 mod status;
 pub(crate) mod stores;
 mod task;

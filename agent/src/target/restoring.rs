@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use godwit_container::{cgroup::Freezer, discover::discover, images::blank_sysv};
+use godwit_container::{
+    cgroup::Freezer,
+    discover::discover,
+    images::{blank_sysv, forget_sizes},
+};
 use godwit_network::{
     Netns,
     mute::{Voice, mute},
@@ -26,7 +30,8 @@ use super::{
     logs::Logs,
     page_server::PageServer,
     parking::end_parking,
-    trees::Tree,
+    shared,
+    trees::{Tree, mounts_of},
 };
 use crate::{
     carry::{Carried, CarryError, Newcomer, Whence},
@@ -113,6 +118,8 @@ impl Restoring<'_> {
         self.logs.parked(self.node.clone(), name, &parked.id);
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
+        let mounts = mounts_of(&self.node.seen(&parked.bundle.join("config.json"))).at(step)?;
+        let shared = shared::destinations(&mounts, self.pod_uid, |path| self.node.seen(path).exists());
         wait(news, step, |news| news.spawn_ready).await?;
         let mut trees = vec![Tree::layer(self.node, name, &parked)];
         if first {
@@ -148,6 +155,9 @@ impl Restoring<'_> {
         if self.sysv_owner != Some(name) {
             // The image of each container holds the SysV objects of the whole pod, and only one restore can make them.
             blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
+        }
+        if !shared.is_empty() {
+            forget_sizes(&container.image_dir, &shared).at(TargetStep::Receive)?;
         }
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;

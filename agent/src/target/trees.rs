@@ -136,16 +136,26 @@ struct Config {
 }
 
 #[derive(Deserialize)]
-struct Mount {
-    destination: PathBuf,
+pub(super) struct Mount {
+    pub(super) destination: PathBuf,
     #[serde(default)]
-    source: PathBuf,
+    pub(super) source: PathBuf,
     #[serde(default, rename = "type")]
-    kind: String,
+    pub(super) kind: String,
 }
 
 /// What is bound at `/dev/shm`; nothing for a container whose shared memory is a file system of its own, which CRIU takes along.
 fn shared_memory_of(config: &Path) -> Result<Option<PathBuf>, TreesError> {
+    let found = mounts_of(config)?
+        .into_iter()
+        .find(|mount| mount.destination == Path::new(SHARED_MEMORY));
+    Ok(found
+        .filter(|mount| mount.kind == "bind")
+        .map(|mount| mount.source))
+}
+
+/// What the container is to have mounted.
+pub(super) fn mounts_of(config: &Path) -> Result<Vec<Mount>, TreesError> {
     let read = |source| TreesError::Read {
         path: config.to_owned(),
         source,
@@ -158,13 +168,7 @@ fn shared_memory_of(config: &Path) -> Result<Option<PathBuf>, TreesError> {
         path: config.to_owned(),
         source,
     })?;
-    let found = parsed
-        .mounts
-        .into_iter()
-        .find(|mount| mount.destination == Path::new(SHARED_MEMORY));
-    Ok(found
-        .filter(|mount| mount.kind == "bind")
-        .map(|mount| mount.source))
+    Ok(parsed.mounts)
 }
 
 #[cfg(test)]

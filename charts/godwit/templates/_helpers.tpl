@@ -26,6 +26,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "godwit.fullname" . }}-agent
 {{- end -}}
 
+{{/* The user name of the operator's service account, as admission sees it. */}}
+{{- define "godwit.operatorUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "godwit.fullname" . }}-operator
+{{- end -}}
+
 {{- define "godwit.operatorImage" -}}
 {{ .Values.operator.image.repository }}:{{ .Values.operator.image.tag | default .Chart.AppVersion }}
 {{- end -}}

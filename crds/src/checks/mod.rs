@@ -3,8 +3,11 @@
 //! The operator and the agents take the names of their checks from here, `docs/limits.md` is generated from here, and so is
 //! the list of names that `spec.accept` may hold.
 
+pub mod cpu;
+pub mod files;
 pub mod later;
 pub mod operator;
+pub mod processes;
 pub mod source;
 mod table;
 
@@ -64,7 +67,7 @@ impl CheckInfo {
 }
 
 /// All checks, by group, in the order of the documentation.
-pub const ALL: &[&[CheckInfo]] = &[operator::ALL, source::ALL, later::ALL];
+pub const ALL: &[&[CheckInfo]] = &[operator::ALL, source::ALL, processes::ALL, later::ALL];
 
 /// Every check.
 pub fn all() -> impl Iterator<Item = &'static CheckInfo> {

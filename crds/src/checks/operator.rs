@@ -196,7 +196,7 @@ pub const OWNER: CheckInfo = CheckInfo {
     name: "Owner",
     runs_by: RunsBy::Operator,
     acceptable: false,
-    refuses: "pods of a StatefulSet or DaemonSet (`StatefulSetUnsupported`, `DaemonSetUnsupported`); of an owner that Godwit does not know, or of a Job with `spec.managedBy` (`OwnerUnsupported`); of one whose selector cannot be hidden from (`OwnerSelectorUnsupported`); of one that ends (`OwnerGone`)",
+    refuses: "pods of a DaemonSet (`DaemonSetUnsupported`); of an owner that Godwit does not know, or of a Job with `spec.managedBy` (`OwnerUnsupported`); of one whose selector cannot be hidden from (`OwnerSelectorUnsupported`); of one that ends, or of a StatefulSet that is about to take the pod by a scale-down or a new revision (`OwnerGone`); a leg of a migration that does not know it (`LegUnknown`), or from a pod that stands in for none (`NoStandIn`)",
     why: "the owner would delete the target, or make a second pod: [owners.md](owners.md)",
     cure: "for unknown owners the pod's annotation `godwit.dev/owner-accepts-new-name: \"true\"`",
 };
@@ -205,7 +205,7 @@ pub const VOLUMES: CheckInfo = CheckInfo {
     name: "Volumes",
     runs_by: RunsBy::Operator,
     acceptable: false,
-    refuses: "volumes other than emptyDir (on disk or `medium: Memory`), config maps, secrets, projected ones, the downward API and hostPath of which every mount is read-only; more than 128 emptyDirs (`VolumeUnsupported`)",
+    refuses: "volumes other than emptyDir (on disk or `medium: Memory`), config maps, secrets, projected ones, the downward API, hostPath of which every mount is read-only, and claims whose volume several nodes can mount at once (ReadWriteMany or ReadOnlyMany, of a network file system); more than 128 emptyDirs (`VolumeUnsupported`)",
     why: "what is in them would stay behind",
     cure: "use one of those",
 };
@@ -234,6 +234,15 @@ pub const TARGET_NODE_DIFFERS: CheckInfo = CheckInfo {
     acceptable: false,
     refuses: "the node that the pod is on (`TargetIsSource`)",
     why: "there is nothing to move",
+    cure: "name another node",
+};
+/// `spec.target.nodeName` can have the volumes.
+pub const TARGET_NODE_VOLUMES: CheckInfo = CheckInfo {
+    name: "TargetNodeVolumes",
+    runs_by: RunsBy::Operator,
+    acceptable: false,
+    refuses: "a node that cannot mount the volume of a claim, by the volume's node affinity (`VolumeNotOnNode`)",
+    why: "the target pod would not be scheduled there",
     cure: "name another node",
 };
 /// `spec.target.nodeName` is Ready.
@@ -349,6 +358,7 @@ pub const ALL: &[CheckInfo] = &[
     TARGET_NODE_READY,
     TARGET_NODE_SCHEDULABLE,
     TARGET_NODE_AGENT,
+    TARGET_NODE_VOLUMES,
     TARGET_NODES,
     MEMORY,
     MEMORY_FILLED,

@@ -29,30 +29,5 @@ pub const FREEZE_BUDGET_EXCEEDED: CheckInfo = CheckInfo {
     why: "CRIU walks through all memory of the pod even if it has been copied ahead, and the rest is copied in the freeze",
     cure: "raise `spec.freezeBudget`",
 };
-/// No process is traced.
-pub const TRACED_TASKS: CheckInfo = CheckInfo {
-    name: "TracedTasks",
-    runs_by: RunsBy::Source,
-    acceptable: false,
-    refuses: "processes that a debugger traces (strace, gdb)",
-    why: "a task has one tracer, and CRIU has to be it",
-    cure: "end the debugger",
-};
-/// No task is in uninterruptible sleep.
-pub const BLOCKED_TASKS: CheckInfo = CheckInfo {
-    name: "BlockedTasks",
-    runs_by: RunsBy::Source,
-    acceptable: true,
-    refuses: "tasks that stay in uninterruptible sleep (state D)",
-    why: "the kernel freezes them only when they wake; after 2 s the migration would be rolled back",
-    cure: "wait until what they wait for (a disk, NFS) answers; or accept",
-};
-
 /// All of them, in the order of the documentation.
-pub const ALL: &[CheckInfo] = &[
-    ENGINE,
-    CONTAINERS_FOUND,
-    FREEZE_BUDGET_EXCEEDED,
-    TRACED_TASKS,
-    BLOCKED_TASKS,
-];
+pub const ALL: &[CheckInfo] = &[ENGINE, CONTAINERS_FOUND, FREEZE_BUDGET_EXCEEDED];

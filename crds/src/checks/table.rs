@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckInfo, later, operator, source};
+use super::{CheckInfo, later, operator, processes, source};
 
 /// Where the page is, seen from this crate.
 pub const LIMITS_FILE: &str = "../docs/limits.md";
@@ -10,10 +10,10 @@ pub const LIMITS_FILE: &str = "../docs/limits.md";
 const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
 
 /// The lines of the template in whose place a table comes, and which.
-const TABLES: &[(&str, &[CheckInfo])] = &[
-    ("{{operator}}", operator::ALL),
-    ("{{source}}", source::ALL),
-    ("{{later}}", later::ALL),
+const TABLES: &[(&str, &[&[CheckInfo]])] = &[
+    ("{{operator}}", &[operator::ALL]),
+    ("{{source}}", &[source::ALL, processes::ALL]),
+    ("{{later}}", &[later::ALL]),
 ];
 
 /// The page.
@@ -32,11 +32,11 @@ pub fn limits_page() -> String {
     page
 }
 
-fn table(checks: &[CheckInfo]) -> String {
+fn table(groups: &[&[CheckInfo]]) -> String {
     let mut table = String::from(
         "| check | run by | verdict | of what | why | cure |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    for check in checks {
+    for check in groups.iter().copied().flatten() {
         let verdict = match (check.only_warns(), check.acceptable) {
             (true, _) => "warns",
             (false, true) => "refuses; acceptable",

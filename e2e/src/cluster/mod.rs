@@ -4,6 +4,7 @@ pub mod cgroups;
 pub mod control_plane;
 pub mod handle;
 pub mod kubeconfig;
+pub mod lend;
 pub mod network;
 pub mod node_files;
 pub mod node_spec;

@@ -93,7 +93,7 @@ pub fn in_network<T: Send>(network: &Path, work: impl FnOnce() -> Result<T> + Se
     })
 }
 
-fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(super) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| scope.spawn(work).join()).map_err(|_| anyhow!("a thread panicked"))?
 }
 

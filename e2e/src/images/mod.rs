@@ -2,10 +2,12 @@
 
 mod base;
 pub mod closure;
+pub mod folder;
 pub mod layer;
 pub mod limits_shim;
 pub mod oci;
 pub mod pause;
+pub mod postgres;
 pub mod product;
 pub mod programs;
 pub mod redis;
@@ -17,7 +19,12 @@ use anyhow::{Context, Result};
 
 /// The archives of all images that pods of the tests use, made if need be. Every node has them from its start.
 pub fn for_tests() -> Result<Vec<PathBuf>> {
-    Ok(vec![pause::archive()?, redis::archive()?, workload::archive()?])
+    Ok(vec![
+        pause::archive()?,
+        redis::archive()?,
+        workload::archive()?,
+        postgres::archive()?,
+    ])
 }
 
 /// A short hash of an archive: two images of one name differ in it.

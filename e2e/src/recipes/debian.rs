@@ -1,7 +1,7 @@
 //! The node tree: a small Debian with containerd, runc, CRIU, the CNI plugins and etcd. Every node's root is an
 //! overlay on it, and the images take their programs from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::{cache, command};
 use super::mirror;
 
 /// Only the development suite has a recent CRIU and containerd.
-const SUITE: &str = "sid";
+pub(super) const SUITE: &str = "sid";
 const PACKAGES: &[&str] = &[
     "busybox-static",
     "ca-certificates",
@@ -46,23 +46,27 @@ pub(super) fn tree(name: &str, packages: &[&str]) -> Result<PathBuf> {
         b"1",
     ];
     let entry = cache::ensure(name, &inputs, |dir| {
-        let root = dir.join("root");
-        command::logged(
-            command::contained("debootstrap")
-                .arg("--variant=minbase")
-                .arg(format!("--include={packages}"))
-                .arg(SUITE)
-                .arg(&root)
-                .arg(mirror::address()?),
-            &dir.join("log"),
-        )?;
-        for archive in std::fs::read_dir(root.join("var/cache/apt/archives"))? {
-            let path = archive?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                std::fs::remove_file(path)?;
-            }
-        }
-        Ok(())
+        bootstrap(&dir.join("root"), &packages, &dir.join("log"))
     })?;
     Ok(entry.join("root"))
+}
+
+/// Unpack and set up a Debian with these packages (separated by commas) and all they need in the folder `root`.
+pub(super) fn bootstrap(root: &Path, packages: &str, log: &Path) -> Result<()> {
+    command::logged(
+        command::contained("debootstrap")
+            .arg("--variant=minbase")
+            .arg(format!("--include={packages}"))
+            .arg(SUITE)
+            .arg(root)
+            .arg(mirror::address()?),
+        log,
+    )?;
+    for archive in std::fs::read_dir(root.join("var/cache/apt/archives"))? {
+        let path = archive?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }

@@ -7,3 +7,4 @@ pub mod host;
 pub mod hyperkube;
 pub mod mirror;
 pub mod podman;
+pub mod postgres;

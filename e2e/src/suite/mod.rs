@@ -18,6 +18,7 @@ pub mod owners;
 pub mod preflight;
 pub mod refusals;
 pub mod restarts;
+pub mod stateful;
 pub mod volumes;
 
 pub use behaviour::Behaviour;
@@ -39,6 +40,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         containers::ALL,
         owners::ALL,
         preflight::ALL,
+        stateful::ALL,
     ]
     .into_iter()
     .flatten()

@@ -3,7 +3,9 @@
 mod ask;
 mod load;
 mod redis;
+mod rows;
 
 pub use ask::ask;
 pub use load::{Connection, Load};
 pub use redis::Redis;
+pub use rows::{Rows, Writer};

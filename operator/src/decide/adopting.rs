@@ -41,6 +41,19 @@ pub(super) fn decide(step: &mut Step<'_>, target: &Pod) -> bool {
         return false;
     }
     let source = step.observed.planned_source();
+    if withheld.references.is_empty() {
+        // A stand-in is nobody's: only labels come back to it.
+        let source = source.filter(|source| !is_deleted(source));
+        if is_ready_for(step, target, source, Kind::Other) {
+            give_back(
+                step,
+                target,
+                withheld,
+                "the stand-in has the labels of the source now",
+            );
+        }
+        return true;
+    }
     if let Some(source) = source.filter(|source| !is_deleted(source) && withheld.was_let_go(source)) {
         let give = withheld.of_one_let_go(source);
         if is_ready_for(step, target, Some(source), Kind::Other) {

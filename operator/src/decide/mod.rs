@@ -13,6 +13,8 @@
 //!
 //! From `Copying` on the agents decide, and the operator follows their reports. The one exception, a source that can
 //! never report again, is in [`orphan`].
+//!
+//! A migration in legs has no agents of its own: it follows its legs ([`relay`]).
 
 mod adopting;
 mod filling;
@@ -22,6 +24,7 @@ mod moving;
 mod orphan;
 mod parking;
 mod preparing;
+mod relay;
 mod starting;
 mod step;
 mod timings;
@@ -56,6 +59,10 @@ pub fn has_begun(observed: &Observed) -> bool {
 pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     let mut step = Step::new(observed, now);
     let phase = step.status.phase;
+    if !step.status.legs.is_empty() {
+        relay::decide(&mut step);
+        return step.decided();
+    }
     if step.is_failing() && !phase.is_final() {
         undo::decide(&mut step);
         return step.decided();

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use godwit_crds::{ConditionType, MigrationPhase};
+use godwit_crds::{ConditionType, Leg, MigrationPhase};
 
 use super::parking::{Parking, progress};
 use super::step::{Action, Step};
-use crate::owner::{Owner, target_of};
-use crate::{facts, reason};
+use crate::owner::Owner;
+use crate::{facts, reason, relay};
 
 /// Graces run out without an event in the cluster.
 const TICK: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ pub(super) fn decide(step: &mut Step<'_>) {
                 let message = format!("the pod's owner {why}, and the pod will go with it");
                 return step.fail(reason::OWNER_GONE, message);
             }
-            let target = target_of(source, &observed.migration, observed.owner.as_ref());
+            let target = relay::target(observed, source);
             step.act(Action::CreateTarget(Box::new(target)));
             step.look_again(TICK);
         }
@@ -102,7 +102,8 @@ fn follow(step: &mut Step<'_>, target: &k8s_openapi::api::core::v1::Pod) {
                 );
                 return step.look_again(TICK);
             };
-            if step.plan().is_some_and(|plan| plan.source_node == node) {
+            let may_stay = step.observed.role.leg() == Some(Leg::Home);
+            if !may_stay && step.plan().is_some_and(|plan| plan.source_node == node) {
                 return step.fail(reason::TARGET_REFUSED, format!("the target pod was bound to {node}, the node of its source; something in the cluster changes pods' affinity"));
             }
             let message = format!("the target pod is parked on {node}");

@@ -1,5 +1,7 @@
 //! `Pending` and `Preflight`: nothing has been touched yet, so an end is an end at once.
 
+use std::time::Duration;
+
 use godwit_crds::{
     Bandwidth, CheckResult, ConditionStatus, ConditionType, FreezeBudget, MAX_CHECKS, MigrationPhase, Plan,
     Verdict, condition,
@@ -10,12 +12,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::step::{Action, On, Step, elapsed};
 use crate::preflight::agents::{self, ANSWER_WITHIN};
 use crate::preflight::{self, Check};
-use crate::{facts, reason, target_pod};
+use crate::relay::{self, Role, Task};
+use crate::{facts, reason};
+
+/// How soon a leg is looked at again that its parent has made and not yet listed.
+const UNLISTED: Duration = Duration::from_millis(50);
 
 /// Takes a migration on: the finalizer is there before anything else is.
 pub(super) fn accept(step: &mut Step<'_>) {
     if step.observed.wants_cancel() {
         step.fail(reason::CANCELLED, "cancelled before anything was done".to_owned());
+        return;
+    }
+    if !is_known(step) {
         return;
     }
     if !step.has_finalizer() {
@@ -34,10 +43,24 @@ pub(super) fn accept(step: &mut Step<'_>) {
     );
 }
 
+/// False for what says that it is a leg, and is not, or not yet.
+fn is_known(step: &mut Step<'_>) -> bool {
+    match step.observed.role.clone() {
+        Role::Whole | Role::Leg { .. } => return true,
+        // Its parent is about to write it down.
+        Role::Unlisted => step.look_again(UNLISTED),
+        Role::Refused(why) => step.fail(reason::LEG_UNKNOWN, why),
+    }
+    false
+}
+
 /// Runs the operator's checks; where none refuses it plans, and has the source's agent look at the pod.
 pub(super) fn check(step: &mut Step<'_>) {
     if step.observed.wants_cancel() {
         step.fail(reason::CANCELLED, "cancelled before anything was done".to_owned());
+        return;
+    }
+    if !is_known(step) {
         return;
     }
     let timeout = match step.observed.migration.spec.timeout.duration() {
@@ -171,6 +194,12 @@ fn passed_all(step: &mut Step<'_>, passed: usize, checks: &[Check], found: &[Che
         let message = format!("{}: {}", accepted.check, accepted.message);
         step.announce(On::Source, true, reason::RISK_ACCEPTED, &message);
     }
+    let source = step.observed.source.as_ref();
+    if let Some(source) =
+        source.filter(|source| matches!(Task::of(&step.observed.role, source), Task::Relay(_)))
+    {
+        step.status.legs = vec![relay::first(source, &step.observed.migration)];
+    }
     step.enter(MigrationPhase::Preparing, reason::CHECKS_PASSED, message);
 }
 
@@ -178,11 +207,12 @@ fn plan(step: &Step<'_>, timeout: SignedDuration) -> Option<Plan> {
     let source = step.observed.source.as_ref()?;
     let source_node = source.spec.as_ref()?.node_name.clone()?;
     let source_address = facts::internal_ip(step.observed.node(&source_node)?)?.to_owned();
+    let task = Task::of(&step.observed.role, source);
     Some(Plan {
         source_pod_uid: source.metadata.uid.clone()?,
         source_node,
         source_address,
-        target_pod_name: Some(target_pod::name(source, step.observed.uid())),
+        target_pod_name: Some(task.target_name(source, step.observed.uid())),
         target_pod_uid: None,
         target_node: None,
         target_address: None,

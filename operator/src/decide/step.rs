@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use godwit_crds::{
-    ConditionStatus, ConditionType, MIGRATION_FINALIZER, MigrationPhase, Plan, PodMigrationStatus,
-    Transition, condition, set_condition,
+    ConditionStatus, ConditionType, MIGRATION_FINALIZER, MigrationPhase, Plan, PodMigration,
+    PodMigrationStatus, Transition, condition, set_condition,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -71,6 +71,24 @@ pub enum Action {
     },
     /// Deletes the target pod, which runs, with the grace that the user gave it: its owner is gone. Only ever after the commit.
     RetireTarget {
+        /// Name of the pod.
+        name: String,
+        /// Only this very pod.
+        uid: String,
+    },
+    /// Puts the label on the migration by which its pod's name is guarded, or takes it off.
+    Guard(bool),
+    /// Makes a leg.
+    CreateLeg(Box<PodMigration>),
+    /// Sets `spec.cancel` of a leg.
+    CancelLeg {
+        /// Name of the leg.
+        name: String,
+        /// Only this very leg.
+        uid: String,
+    },
+    /// Deletes a pod at once that somebody else has made under the name of a pod whose workload runs in a stand-in.
+    ClearName {
         /// Name of the pod.
         name: String,
         /// Only this very pod.

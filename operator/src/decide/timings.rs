@@ -1,6 +1,8 @@
 //! How long each part took, from the beginnings of the phases and from what the source's agent measured.
 
-use godwit_crds::{MigrationPhase, PodMigrationStatus, Timings, format_duration};
+use godwit_crds::{
+    FreezeTimings, MigrationPhase, PodMigrationStatus, Timings, format_duration, parse_duration,
+};
 
 use super::step::elapsed;
 
@@ -33,8 +35,30 @@ pub(super) fn of(status: &PodMigrationStatus) -> Option<Timings> {
             MigrationPhase::Copying,
             &[MigrationPhase::Switching, MigrationPhase::Finishing],
         ),
-        freeze: status.source.as_ref().and_then(|source| source.freeze.clone()),
+        freeze: match status.legs.as_slice() {
+            [] => status.source.as_ref().and_then(|source| source.freeze.clone()),
+            legs => legs
+                .iter()
+                .filter_map(|leg| leg.freeze.clone())
+                .reduce(|one, other| sum(&one, &other)),
+        },
         finish: part(MigrationPhase::Finishing, &[MigrationPhase::Succeeded]),
     };
     (timings != Timings::default()).then_some(timings)
+}
+
+/// Of two freezes, part by part. What cannot be read counts as nothing.
+fn sum(one: &FreezeTimings, other: &FreezeTimings) -> FreezeTimings {
+    let part = |of: fn(&FreezeTimings) -> &String| {
+        let parts = [one, other].map(|freeze| parse_duration(of(freeze)).unwrap_or_default());
+        format_duration(parts.into_iter().sum())
+    };
+    FreezeTimings {
+        pause: part(|freeze| &freeze.pause),
+        dump: part(|freeze| &freeze.dump),
+        send: part(|freeze| &freeze.send),
+        restore: part(|freeze| &freeze.restore),
+        commit: part(|freeze| &freeze.commit),
+        total: part(|freeze| &freeze.total),
+    }
 }

@@ -10,18 +10,23 @@
 //! |---|---|---|
 //! | ReplicaSet, ReplicationController | unassigned, pending, not ready, lowest `pod-deletion-cost` (`controller_utils.go`, `ActivePodsWithRanks`) | the source gets the lowest cost, the target is adopted, the owner deletes the source |
 //! | Job | pending, not ready, newest; the cost is unknown to it (`ActivePods`) | the source is released, the target is adopted at once: the Job looks no sooner than a second after an event (`job_controller.go`, `SyncJobBatchPeriod`) |
+//! | StatefulSet | none: it wants names | in two legs, see [`crate::relay`] |
 //! | any other | unknown | the target is adopted, the source deleted |
 
 mod kind;
+mod member;
 mod patch;
 mod selection;
 mod standing;
+mod stateful;
 mod withheld;
 
 pub use kind::{Kind, reference};
+pub use member::{Member, home_of, stand_in_for};
 pub use patch::{LOWEST_COST, adoption, cost, is_costed, release};
 pub use selection::Selection;
 pub use standing::{Living, Owner, changed};
+pub use stateful::{POD_INDEX_LABEL, POD_NAME_LABEL, REVISION_LABEL, ordinal};
 pub use withheld::{Withheld, target_of};
 
 /// Finalizer by which the Job controller makes sure that it has counted a pod (`batch.JobTrackingFinalizer` of

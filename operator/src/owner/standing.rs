@@ -41,7 +41,7 @@ pub struct Living {
 
 impl Owner {
     /// What an object of that name says of itself, for somebody who means the one with that UID.
-    fn of(metadata: &ObjectMeta, uid: &str, living: impl FnOnce() -> Living) -> Self {
+    pub(super) fn of(metadata: &ObjectMeta, uid: &str, living: impl FnOnce() -> Living) -> Self {
         if metadata.uid.as_deref() != Some(uid) {
             return Self::absent();
         }
@@ -128,7 +128,7 @@ impl Owner {
     }
 }
 
-fn has_seen(metadata: &ObjectMeta, observed: Option<i64>) -> bool {
+pub(super) fn has_seen(metadata: &ObjectMeta, observed: Option<i64>) -> bool {
     observed.unwrap_or(0) >= metadata.generation.unwrap_or(0)
 }
 

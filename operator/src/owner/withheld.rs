@@ -115,7 +115,7 @@ pub fn target_of(source: &Pod, migration: &PodMigration, owner: Option<&Owner>) 
 }
 
 /// Takes from a target pod that is about to be made what must be withheld, and notes it there.
-fn withhold(target: &mut Pod, withheld: Option<&Withheld>) {
+pub(super) fn withhold(target: &mut Pod, withheld: Option<&Withheld>) {
     let annotations = target.metadata.annotations.get_or_insert_default();
     annotations.remove(WITHHELD_ANNOTATION);
     let Some(withheld) = withheld else { return };

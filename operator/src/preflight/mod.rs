@@ -98,7 +98,7 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     checks.extend(containers::checks(observed, source));
     checks.push(probes::liveness(observed, source));
     checks.push(owner::check(observed, source));
-    checks.push(volumes::check(source));
+    checks.push(volumes::check(source, &observed.claims));
     checks.extend(nodes::checks(observed, source));
     checks.push(memory::tracking(observed, source));
     checks.push(memory::filled(observed));

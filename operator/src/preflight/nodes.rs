@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::{self, Observed};
+use crate::relay;
 
 /// Of two migrations of one pod the older one goes ahead, and one that is under way always.
 pub(super) fn another_migration(observed: &Observed) -> Check {
@@ -19,10 +20,14 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
             .as_ref()
             .map_or(MigrationPhase::Pending, |status| status.phase);
         let is_other = other.metadata.uid != mine.metadata.uid
-            && other.spec.pod_name == mine.spec.pod_name
             // It moves nothing.
             && !other.spec.dry_run;
-        is_other && !phase.is_final() && (is_under_way(phase) || is_older(other, mine))
+        // A leg's parent has gone ahead already, and is under way with it.
+        let goes_ahead = match observed.role.parent() {
+            Some(parent) => is_under_way(phase) && !is_of(other, parent),
+            None => is_under_way(phase) || is_older(other, mine),
+        };
+        is_other && !phase.is_final() && goes_ahead
     });
     let finding = in_the_way.map(|other| {
         format!(
@@ -31,6 +36,12 @@ pub(super) fn another_migration(observed: &Observed) -> Check {
         )
     });
     Check::from_finding(&operator::NO_OTHER_MIGRATION, "AnotherMigrationOfPod", finding)
+}
+
+/// True for the migration with that UID and for its legs.
+fn is_of(other: &PodMigration, parent: &str) -> bool {
+    other.metadata.uid.as_deref() == Some(parent)
+        || relay::parent_reference(other).is_some_and(|reference| reference.uid == parent)
 }
 
 fn is_older(other: &PodMigration, mine: &PodMigration) -> bool {
@@ -48,6 +59,9 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         .as_ref()
         .and_then(|spec| spec.node_name.as_deref())
         .unwrap_or_default();
+    // A stand-in goes home where it is.
+    let may_stay = relay::is_stand_in(source);
+    let but = if may_stay { "" } else { source_node };
     let mut checks = vec![Check::from_finding(
         &operator::SOURCE_NODE_AGENT,
         "SourceNodeNotReady",
@@ -57,14 +71,14 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         Some(TargetSpec {
             node_name: Some(target),
             ..
-        }) => checks.extend(named_target(observed, source_node, target)),
+        }) => checks.extend(named_target(observed, source_node, target, may_stay)),
         Some(TargetSpec {
             node_selector: Some(labels),
             ..
         }) => {
             checks.push(any_target(
                 observed,
-                source_node,
+                but,
                 labels,
                 "spec.target.nodeSelector matches no node that can be used",
             ));
@@ -76,7 +90,7 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         | None => {
             checks.push(any_target(
                 observed,
-                source_node,
+                but,
                 &BTreeMap::new(),
                 "no other node can be used",
             ));
@@ -102,7 +116,7 @@ fn source_finding(observed: &Observed, name: &str) -> Option<String> {
         .then(|| format!("the pod's node {name} has no InternalIP"))
 }
 
-fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Check> {
+fn named_target(observed: &Observed, source_node: &str, target: &str, may_stay: bool) -> Vec<Check> {
     let Some(node) = observed.node(target) else {
         let missing = format!("there is no node {target}; set spec.target.nodeName to a node of the cluster");
         return vec![Check::from_finding(
@@ -119,7 +133,7 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
         check(
             &operator::TARGET_NODE_DIFFERS,
             "TargetIsSource",
-            target == source_node,
+            target == source_node && !may_stay,
             format!("the pod is on {target} already"),
         ),
         check(
@@ -140,6 +154,13 @@ fn named_target(observed: &Observed, source_node: &str, target: &str) -> Vec<Che
             !facts::has_agent(node),
             no_agent(target),
         ),
+        Check::from_finding(
+            &operator::TARGET_NODE_VOLUMES,
+            "VolumeNotOnNode",
+            claim_elsewhere(observed, node).map(|claim| {
+                format!("node {target} cannot mount the volume of claim {claim}, by its node affinity; choose another")
+            }),
+        ),
     ]
 }
 
@@ -156,7 +177,7 @@ fn any_target(
             .iter()
             .all(|(key, value)| node.labels().get(key) == Some(value))
     }) {
-        match obstacle(node, source_node) {
+        match obstacle(observed, node, source_node) {
             Some(obstacle) => why_not.push(format!("{}: {obstacle}", node.name_any())),
             None => usable = true,
         }
@@ -180,7 +201,15 @@ fn any_target(
     Check::from_finding(&operator::TARGET_NODES, "NoUsableNode", Some(message))
 }
 
-fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {
+/// A claim of the pod whose volume the node cannot have.
+fn claim_elsewhere<'a>(observed: &'a Observed, node: &Node) -> Option<&'a str> {
+    let mut claims = observed.claims.iter();
+    claims
+        .find(|claim| !claim.is_for(node))
+        .map(|claim| claim.name.as_str())
+}
+
+fn obstacle(observed: &Observed, node: &Node, source_node: &str) -> Option<&'static str> {
     if node.name_any() == source_node {
         Some("the pod is there already")
     } else if !facts::is_node_ready(node) {
@@ -189,6 +218,8 @@ fn obstacle(node: &Node, source_node: &str) -> Option<&'static str> {
         Some("cordoned")
     } else if !facts::has_agent(node) {
         Some("no agent ready")
+    } else if claim_elsewhere(observed, node).is_some() {
+        Some("cannot mount a volume of the pod")
     } else {
         None
     }

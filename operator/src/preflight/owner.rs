@@ -7,7 +7,8 @@ use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::Observed;
-use crate::owner::{self, Kind, Living, Owner};
+use crate::owner::{self, Kind, Living, Member, Owner};
+use crate::relay::Task;
 
 const CHECK: &CheckInfo = &operator::OWNER;
 
@@ -20,6 +21,13 @@ pub(super) fn check(observed: &Observed, source: &Pod) -> Check {
 }
 
 fn finding(observed: &Observed, source: &Pod) -> Option<(&'static str, String)> {
+    if let Some(member) = Member::from(source) {
+        return unwanted(observed, &member);
+    }
+    if Task::of(&observed.role, source) == Task::Lost {
+        let message = "the pod does not stand in for another one, so there is no name to bring it home to";
+        return Some(("NoStandIn", message.to_owned()));
+    }
     let reference = owner::reference(source)?;
     let whose = format!("{} {}", reference.kind, reference.name);
     match Kind::of(reference) {
@@ -32,13 +40,20 @@ fn finding(observed: &Observed, source: &Pod) -> Option<(&'static str, String)> 
             // Of a known kind, and not fetched: cannot be, and passing it would be the worse guess.
             None => Some(("OwnerGone", format!("{whose} has not been looked at"))),
         },
-        Kind::StatefulSet => Some((
-            "StatefulSetUnsupported",
-            format!(
-                "the pod belongs to {whose}: its pods cannot have another name yet; cordon the node and delete the pod, and the \
-                 StatefulSet starts it anew elsewhere"
-            ),
-        )),
+        Kind::StatefulSet => match &observed.owner {
+            Some(Owner::Lives(living)) if !living.is_complete => Some((
+                "OwnerGone",
+                format!(
+                    "the pod belongs to {whose}, which is being deleted and lets its pods go; migrate it when it has"
+                ),
+            )),
+            Some(Owner::Lives(_)) => None,
+            Some(Owner::Ends(why)) => Some((
+                "OwnerGone",
+                format!("the pod belongs to {whose}, which {why}: the pod will go with it"),
+            )),
+            None => Some(("OwnerGone", format!("{whose} has not been looked at"))),
+        },
         Kind::DaemonSet => Some((
             "DaemonSetUnsupported",
             format!(
@@ -61,6 +76,29 @@ fn finding(observed: &Observed, source: &Pod) -> Option<(&'static str, String)> 
             format!(
                 "the pod belongs to {whose}, and Godwit does not know what that does when the pod goes on under another name; if it \
                  takes over a running pod by labels and owner reference, annotate the pod {ACCEPTS_NEW_NAME_ANNOTATION}=true"
+            ),
+        )),
+    }
+}
+
+/// Why a stand-in's workload is not wanted at home.
+fn unwanted(observed: &Observed, member: &Member) -> Option<(&'static str, String)> {
+    match &observed.owner {
+        Some(Owner::Lives(living)) if living.is_complete => None,
+        Some(Owner::Ends(why)) => Some((
+            "OwnerGone",
+            format!(
+                "the pod stands in for {}, and {} {why}",
+                member.name,
+                member.owner()
+            ),
+        )),
+        Some(Owner::Lives(_)) | None => Some((
+            "OwnerGone",
+            format!(
+                "the pod stands in for {}, and {} lets its pods go",
+                member.name,
+                member.owner()
             ),
         )),
     }

@@ -1,10 +1,11 @@
-//! Which volumes a pod may have: those that the new pod gets fresh from the API server, those whose content the agents can copy, and files of the
-//! node that nobody in the pod can write, which the agents compare.
+//! Which volumes a pod may have: those that the new pod gets fresh from the API server, those whose content the agents can copy, files of the
+//! node that nobody in the pod can write, which the agents compare, and what both nodes can have mounted at once, which stays where it is.
 
 use godwit_crds::checks::operator;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 
 use super::Check;
+use crate::claim::Claim;
 
 /// Most volumes whose content travels (`MAX_VOLUMES` of the agents' protocol).
 const MOST_COPIED: usize = 128;
@@ -12,13 +13,18 @@ const MOST_COPIED: usize = 128;
 const MEDIA: [&str; 2] = ["", "Memory"];
 
 /// Refuses every volume whose content can neither move nor be had again, by name and kind.
-pub(super) fn check(source: &Pod) -> Check {
+///
+/// `claims` are those of the pod.
+pub(super) fn check(source: &Pod, claims: &[Claim]) -> Check {
     let none = PodSpec::default();
     let spec = source.spec.as_ref().unwrap_or(&none);
     let volumes = || spec.volumes.iter().flatten();
     let found: Vec<String> = volumes()
         .filter(|volume| !is_fresh(volume) && !is_copied(volume) && !is_compared(spec, volume))
-        .map(|volume| told(spec, volume))
+        .filter_map(|volume| match &volume.persistent_volume_claim {
+            Some(_) => unshared(claims, spec, volume),
+            None => (!is_served(volume)).then(|| told(spec, volume)),
+        })
         .collect();
     let copied = volumes().filter(|volume| is_copied(volume)).count();
     let finding = if found.is_empty() {
@@ -26,7 +32,7 @@ pub(super) fn check(source: &Pod) -> Check {
             .then(|| format!("the pod has {copied} emptyDir volumes; at most {MOST_COPIED} can be copied"))
     } else {
         Some(format!(
-            "volumes that cannot move yet: {}; only emptyDir (on disk or in memory), configMap, secret, downwardAPI and projected volumes can, and hostPath where every mount is read-only",
+            "volumes that cannot move yet: {}; only emptyDir (on disk or in memory), configMap, secret, downwardAPI and projected volumes can, hostPath where every mount is read-only, and what both nodes can mount at once",
             found.join(", ")
         ))
     };
@@ -57,6 +63,29 @@ fn is_compared(spec: &PodSpec, volume: &Volume) -> bool {
     is_of_files && writer(spec, volume).is_none()
 }
 
+/// A directory of a file server that the pod names itself: any node can mount it, and nothing says that only one may.
+fn is_served(volume: &Volume) -> bool {
+    volume.nfs.is_some()
+        || volume.cephfs.is_some()
+        || volume.azure_file.is_some()
+        || volume.glusterfs.is_some()
+}
+
+/// Why the volume's claim is none that both nodes can have at once.
+fn unshared(claims: &[Claim], spec: &PodSpec, volume: &Volume) -> Option<String> {
+    let named = volume.persistent_volume_claim.as_ref()?;
+    let writer = writer(spec, volume).filter(|_| named.read_only != Some(true));
+    let unread = Claim {
+        name: named.claim_name.clone(),
+        ..Claim::default()
+    };
+    let claim = claims.iter().find(|claim| claim.name == named.claim_name);
+    let obstacle = claim
+        .unwrap_or(&unread)
+        .obstacle(writer.map(|it| it.name.as_str()))?;
+    Some(format!("{} ({obstacle})", volume.name))
+}
+
 /// A container that can write to the volume.
 fn writer<'a>(spec: &'a PodSpec, volume: &Volume) -> Option<&'a Container> {
     let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
@@ -78,7 +107,7 @@ fn told(spec: &PodSpec, volume: &Volume) -> String {
     if let Some(medium) = volume.empty_dir.as_ref().and_then(|it| it.medium.as_deref()) {
         return format!("{name} ({kind} with medium {medium})");
     }
-    if volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() {
+    if volume.ephemeral.is_some() {
         return format!("{name} ({kind}, whatever its access mode)");
     }
     if volume.host_path.is_some()
@@ -111,7 +140,7 @@ mod tests {
 
     fn verdict(volumes: &Value) -> Check {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "volumes": volumes}});
-        check(&serde_json::from_value(pod).unwrap())
+        check(&serde_json::from_value(pod).unwrap(), &[])
     }
 
     #[test]
@@ -121,6 +150,7 @@ mod tests {
             {"name": "b", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
             {"name": "c", "emptyDir": {"medium": "", "sizeLimit": "1Gi"}},
             {"name": "d", "configMap": {"name": "x"}},
+            {"name": "e", "nfs": {"path": "/", "server": "s"}},
         ]));
         assert_eq!(check.verdict, Verdict::Pass, "{}", check.message);
     }
@@ -134,7 +164,7 @@ mod tests {
             ),
             (
                 json!({"persistentVolumeClaim": {"claimName": "data"}}),
-                "v (persistentVolumeClaim, whatever its access mode)",
+                "v (claim data, which is gone or has no volume)",
             ),
             (
                 json!({"emptyDir": {"medium": "HugePages-2Mi"}}),
@@ -150,7 +180,6 @@ mod tests {
                 "v (ephemeral, whatever its access mode)",
             ),
             (json!({"csi": {"driver": "x"}}), "v (csi)"),
-            (json!({"nfs": {"path": "/", "server": "s"}}), "v (nfs)"),
         ] {
             let mut volume = volume;
             volume["name"] = json!("v");
@@ -172,7 +201,7 @@ mod tests {
                 "containers": [{"name": "main", "volumeMounts": [second]}],
                 "volumes": [{"name": "v", "hostPath": {"path": "/etc/ssl", "type": "Directory"}}],
             }});
-            check(&serde_json::from_value(pod).unwrap())
+            check(&serde_json::from_value(pod).unwrap(), &[])
         };
         let reads = json!({"name": "v", "mountPath": "/v", "readOnly": true});
         let writes = json!({"name": "v", "mountPath": "/v"});
@@ -193,6 +222,41 @@ mod tests {
                 "{}",
                 check.message
             );
+        }
+    }
+
+    #[test]
+    fn a_claim_is_judged_by_what_is_behind_it_and_by_who_writes() {
+        let claim = |mode: &str| Claim {
+            name: "shop".to_owned(),
+            object: Some(serde_json::from_value(json!({"spec": {"accessModes": [mode]}})).unwrap()),
+            volume: Some(
+                serde_json::from_value(json!({"spec": {
+                    "accessModes": [mode], "csi": {"driver": "x.csi", "volumeHandle": "h"},
+                }}))
+                .unwrap(),
+            ),
+        };
+        let with = |mode: &str, is_read_only: bool| {
+            let pod = json!({"metadata": {"name": "p"}, "spec": {
+                "containers": [{"name": "main", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "shop", "readOnly": is_read_only}}],
+            }});
+            check(&serde_json::from_value(pod).unwrap(), &[claim(mode)])
+        };
+        assert_eq!(with("ReadWriteMany", false).verdict, Verdict::Pass);
+        assert_eq!(with("ReadOnlyMany", true).verdict, Verdict::Pass);
+        for (mode, is_read_only, words) in [
+            ("ReadOnlyMany", false, "container main may write"),
+            (
+                "ReadWriteOnce",
+                true,
+                "v (claim shop of driver x.csi, ReadWriteOnce: one node",
+            ),
+        ] {
+            let check = with(mode, is_read_only);
+            assert_eq!(check.verdict, Verdict::Refuse);
+            assert!(check.message.contains(words), "{}", check.message);
         }
     }
 

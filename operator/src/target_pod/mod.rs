@@ -211,7 +211,7 @@ fn is_automatic(toleration: &Toleration) -> bool {
 }
 
 /// Five letters from a 64-bit FNV-1a hash: the same migration always names the same pod.
-fn suffix(uid: &str) -> String {
+pub(crate) fn suffix(uid: &str) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in uid.bytes() {
         hash ^= u64::from(byte);

@@ -5,6 +5,7 @@ use godwit_crds::{
 };
 use godwit_operator::decide::{Action, Announcement, Decision, decide};
 use godwit_operator::facts::Observed;
+use godwit_operator::relay::{Relay, Role};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -36,6 +37,9 @@ impl World {
             maker: None,
             target_refusal: None,
             owner: None,
+            claims: Vec::new(),
+            role: Role::Whole,
+            relay: Relay::default(),
         };
         Self {
             observed,
@@ -140,6 +144,10 @@ impl World {
                     );
                     owned::check(&self.observed, action, &decision.actions);
                 }
+                Action::Guard(_)
+                | Action::CreateLeg(_)
+                | Action::CancelLeg { .. }
+                | Action::ClearName { .. } => panic!("not in legs, and yet {action:?}"),
                 Action::RemoveFinalizer => assert!(after.phase.is_final(), "let go before the end"),
                 Action::AddFinalizer | Action::MarkTarget { .. } => {}
             }
@@ -188,6 +196,9 @@ impl World {
             | Action::ReleaseSource { .. }
             | Action::AdoptTarget { .. }
             | Action::RetireTarget { .. } => owned::apply(self, action),
+            Action::Guard(_) | Action::CreateLeg(_) | Action::CancelLeg { .. } | Action::ClearName { .. } => {
+                unreachable!("checked before")
+            }
             Action::MarkTarget { .. } => {
                 if let Some(pod) = &mut self.observed.target {
                     pod.metadata

@@ -7,6 +7,7 @@ use godwit_crds::{
     TargetState,
 };
 use godwit_operator::facts::Observed;
+use godwit_operator::relay::{Relay, Role};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::{Value, json};
@@ -128,6 +129,9 @@ pub fn unasked() -> Observed {
         maker: None,
         target_refusal: None,
         owner: None,
+        claims: Vec::new(),
+        role: Role::Whole,
+        relay: Relay::default(),
     }
 }
 

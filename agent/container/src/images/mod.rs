@@ -3,12 +3,14 @@
 
 mod header;
 pub mod log;
+mod sizes;
 mod sysv;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use self::header::{Header, check};
+pub use self::sizes::forget_sizes;
 pub use self::sysv::blank_sysv;
 
 /// Why an image could not be used.
@@ -32,6 +34,12 @@ pub enum ImageError {
         /// Its first bytes in hexadecimal.
         found: String,
     },
+    /// It is cut off, or holds something else.
+    #[error("{path} cannot be read as a CRIU image")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
     /// There are more files than any dump makes.
     #[error("{path} holds more than {limit} files: this is no directory of CRIU images")]
     TooMany {
@@ -47,7 +55,7 @@ impl ImageError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::File { .. } => "ImageUnusable",
-            Self::NotAnImage { .. } | Self::TooMany { .. } => "ImageInvalid",
+            Self::NotAnImage { .. } | Self::Malformed { .. } | Self::TooMany { .. } => "ImageInvalid",
         }
     }
 

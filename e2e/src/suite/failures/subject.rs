@@ -182,6 +182,31 @@ impl<'a> Subject<'a> {
         Ok(status)
     }
 
+    /// Waits for a migration that is under way, whose success is expected and whose pod keeps its name, and becomes the new pod.
+    pub async fn comes_home(&mut self, migration: &Migration) -> Result<PodMigrationStatus> {
+        let status = migration.ended(AMPLE).await?.status.unwrap_or_default();
+        if status.phase != MigrationPhase::Succeeded {
+            bail!("the migration did not succeed: {}", told(&status));
+        }
+        let plan = status.plan.as_ref().context("no plan")?;
+        ensure!(
+            plan.target_pod_name.as_ref() == Some(&self.name),
+            "another name: {}",
+            told(&status)
+        );
+        self.node = plan.target_node.clone().context("no target node in the plan")?;
+        self.identity = Identity::of(&self.lab.running(&self.name).await?);
+        ensure!(
+            self.identity
+                .containers
+                .iter()
+                .all(|(_, restarts)| *restarts == 0),
+            "the pod was restarted"
+        );
+        self.witness.progress().await.context("after the move")?;
+        Ok(status)
+    }
+
     /// What the client has seen so far, in words.
     pub fn client(&self) -> String {
         self.witness.summary()

@@ -3,9 +3,11 @@
 mod containers;
 mod files;
 mod placement;
+mod postgres;
 mod programs;
 mod redis;
 mod snapshot;
+mod starting;
 mod twenty;
 
 use super::Behaviour;
@@ -24,4 +26,6 @@ pub const ALL: &[Behaviour] = &[
     files::BEHAVIOUR,
     placement::SCHEDULER,
     placement::SELECTOR,
+    postgres::BEHAVIOUR,
+    starting::BEHAVIOUR,
 ];

@@ -1,6 +1,6 @@
 //! Counts the pods of a namespace that belong to a controller, at every change of any of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use kube::runtime::watcher::Event;
 use tokio::task::JoinHandle;
 
 use crate::suite::Lab;
+use crate::suite::failures::agents::is_ready;
 
 /// How long the watch may take to have begun.
 const BEGUN: Duration = Duration::from_secs(20);
@@ -28,8 +29,11 @@ pub(super) struct Census {
 struct Seen {
     /// By UID: whether it counts now.
     pods: BTreeMap<String, bool>,
+    /// UIDs of those that count and are ready.
+    ready: BTreeSet<String>,
     begun: bool,
     fewest: usize,
+    fewest_ready: usize,
     most: usize,
     /// Pods that an owner has made since the beginning.
     made: Vec<String>,
@@ -41,6 +45,11 @@ impl Seen {
     fn look(&mut self, pod: &Pod) {
         self.events += 1;
         let uid = pod.uid().unwrap_or_default();
+        if counts(pod) && is_ready(pod) {
+            self.ready.insert(uid.clone());
+        } else {
+            self.ready.remove(&uid);
+        }
         let is_new = self.pods.insert(uid, counts(pod)).is_none();
         // A target belongs to nobody at first, and has the label.
         if self.begun && is_new && is_owned(pod) && !pod.labels().contains_key(MIGRATION_LABEL) {
@@ -54,8 +63,10 @@ impl Seen {
         if self.begun {
             self.fewest = self.fewest.min(now);
             self.most = self.most.max(now);
+            self.fewest_ready = self.fewest_ready.min(self.ready.len());
         } else {
             (self.fewest, self.most) = (now, now);
+            self.fewest_ready = self.ready.len();
         }
     }
 
@@ -72,7 +83,9 @@ impl Seen {
             }
             Event::Delete(pod) => {
                 self.events += 1;
-                self.pods.insert(pod.uid().unwrap_or_default(), false);
+                let uid = pod.uid().unwrap_or_default();
+                self.ready.remove(&uid);
+                self.pods.insert(uid, false);
                 self.count();
             }
         }
@@ -121,6 +134,13 @@ impl Census {
             seen.fewest
         );
         ensure!(seen.made.len() == made, "owners have made {:?}", seen.made);
+        Ok(())
+    }
+
+    /// Fails unless there were at least so many at every moment that were ready as well.
+    pub(super) fn ready(&self, fewest: usize) -> Result<()> {
+        let found = lock(&self.seen).fewest_ready;
+        ensure!(found >= fewest, "only {found} pods were ready at a moment");
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Pods with owners: each is satisfied, and nobody sees a pod too few or one that nobody asked for.
 
+mod at_once;
 mod census;
 mod counting_job;
 mod failures;
@@ -35,4 +36,5 @@ pub const ALL: &[Behaviour] = &[
     operator_dies::OF_A_JOB,
     unknown::ANNOTATED,
     refused::BY_KIND,
+    at_once::BEHAVIOUR,
 ];

@@ -56,7 +56,7 @@ async fn after_the_commit(lab: &Lab) -> Result<()> {
 }
 
 /// Waits until nothing but three pods of the new revision is left.
-async fn rolled_out(lab: &Lab, old: &[Pod]) -> Result<()> {
+pub(super) async fn rolled_out(lab: &Lab, old: &[Pod]) -> Result<()> {
     let before = old[0].labels().get(HASH).cloned();
     lab.until("the new revision", replicas::PATIENCE, async || {
         let pods = replicas::counted(lab).await?;

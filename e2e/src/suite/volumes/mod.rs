@@ -1,11 +1,13 @@
 //! Volumes whose content is the pod's own.
 
 mod broken;
+mod claimed;
 mod counter;
 mod full;
 mod host_path;
 mod many;
 mod refused;
+mod share;
 mod shared;
 mod subject;
 mod tree;
@@ -22,4 +24,7 @@ pub const ALL: &[Behaviour] = &[
     host_path::BEHAVIOUR,
     full::BEHAVIOUR,
     broken::BEHAVIOUR,
+    claimed::GOES_ON,
+    claimed::LOCKED,
+    claimed::REFUSED,
 ];

@@ -54,8 +54,7 @@ async fn with_claim(lab: &Lab, volume: &str) -> Result<()> {
             "claim",
             json!({"persistentVolumeClaim": {"claimName": "data"}}),
             &[
-                "second (persistentVolumeClaim",
-                "whatever its access mode",
+                "second (claim data of hostPath, which is data of one node",
                 "emptyDir",
             ],
         ),

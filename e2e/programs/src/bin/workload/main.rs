@@ -8,6 +8,10 @@
 //!
 //! `workload load PORT NAME=ADDRESS…`: one connection to each Redis at ADDRESS, each with INCR all the time; see [`load`].
 //!
+//! `workload rows PORT ADDRESS COUNT`: so many connections to the PostgreSQL at ADDRESS that commit rows all the time; see [`rows`].
+//!
+//! `workload lock FILE UNTIL`: see [`lock`]. `workload unread`: see [`unread`].
+//!
 //! `workload lines …`: numbered lines on stdout and stderr; see [`lines`].
 //!
 //! `workload zoo PORT`, `workload shm PORT`, `workload files PORT DIR`: see [`zoo`], [`shm`] and [`files`].
@@ -27,9 +31,12 @@ mod files;
 mod journal;
 mod lines;
 mod load;
+mod lock;
 mod many;
+mod rows;
 mod serve;
 mod shm;
+mod unread;
 mod zoo;
 
 use std::process::ExitCode;
@@ -43,6 +50,11 @@ fn main() -> ExitCode {
         ["serve", rest @ ..] => serve::serve(rest),
         ["client", address, rest @ ..] => client::client(address, rest),
         ["load", port, targets @ ..] => port_of(port).and_then(|port| load::load(port, targets)),
+        ["rows", port, address, count] => {
+            port_of(port).and_then(|port| rows::rows(port, address, number(&[*count], 0, 1)?))
+        }
+        ["unread"] => unread::unread(),
+        ["lock", file, until] => lock::lock(file, until),
         ["lines", rest @ ..] => lines::lines(rest),
         ["zoo", port] => port_of(port).and_then(zoo::zoo),
         ["shm", port] => port_of(port).and_then(shm::shm),
@@ -51,7 +63,7 @@ fn main() -> ExitCode {
         ["number", limit, file] => journal::number(limit, file),
         ["many", port, dir, count @ ..] => port_of(port)
             .and_then(|port| many::many(port, dir, number(count, 0, 1000)?, number(count, 1, 1 << 30)?)),
-        _ => Err("call it: workload serve|client|load|lines|zoo|shm|files|journal|many …".into()),
+        _ => Err("call it: workload serve|client|load|rows|lines|zoo|shm|files|journal|many …".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,281 @@
+//! Both sides held against each other, and what a difference would do. Pure.
+
+use std::collections::BTreeSet;
+
+use super::{Content, Here, HostFile, Need, User};
+use crate::finding::Finding;
+
+const DIFFERS: &str = "HostFileDiffers";
+const MISSING: &str = "HostFileMissing";
+const INCOMPARABLE: &str = "HostFileIncomparable";
+const SYMBOL: &str = "HostSymbolMissing";
+/// Every one, for the test that holds them against the documentation.
+#[cfg(test)]
+pub(super) const NAMES: &[&str] = &[DIFFERS, MISSING, INCOMPARABLE, SYMBOL];
+
+/// Symbols that are named in messages; the others are counted.
+const NAMED: usize = 8;
+
+/// What stands against using the destination's file, if anything. `node` is the destination's name.
+pub fn compare(source: &HostFile, node: &str, here: Option<&Here>) -> Vec<Finding> {
+    let name = short_name(&source.path);
+    let Some(here) = here else {
+        let message = format!(
+            "{node} has no {}, which {} uses as {}; install it there, or choose another node",
+            source.on_node,
+            users(source),
+            source.path
+        );
+        return vec![finding(
+            MISSING,
+            source,
+            source.users.first(),
+            source.path.clone(),
+            message,
+        )];
+    };
+    let (Some(theirs), Some(ours)) = (&source.content, &here.content) else {
+        return vec![incomparable(source, node)];
+    };
+    if (theirs.size, theirs.digest) == (ours.size, ours.digest) {
+        return Vec::new();
+    }
+    let mut findings = missing_symbols(source, node, here, name);
+    let message = format!(
+        "{node}'s {name} is another file than the source's ({} there, {} here), and {} uses it: {}; give both nodes the same build of {}",
+        describe(theirs),
+        describe(ours),
+        users(source),
+        consequence(source, here),
+        source.on_node
+    );
+    findings.push(finding(
+        DIFFERS,
+        source,
+        source.users.first(),
+        source.path.clone(),
+        message,
+    ));
+    findings
+}
+
+/// The file is too large or cannot be read, on one of the nodes.
+pub fn incomparable(source: &HostFile, node: &str) -> Finding {
+    let message = format!(
+        "{}, which {} uses, cannot be compared with that of {node}: it is larger than {} MiB or cannot be read; mount less of the node",
+        source.path,
+        users(source),
+        super::MAX_BYTES >> 20
+    );
+    finding(
+        INCOMPARABLE,
+        source,
+        source.users.first(),
+        source.path.clone(),
+        message,
+    )
+}
+
+/// One finding per process and symbol that it will look for in vain.
+fn missing_symbols(source: &HostFile, node: &str, here: &Here, name: &str) -> Vec<Finding> {
+    let mut told = BTreeSet::new();
+    let missing = source
+        .needs
+        .iter()
+        .filter(|need| need.unbound && !here.defines(&need.symbol));
+    let new = missing.filter(|need| told.insert((need.user, need.symbol.clone())));
+    new.take(NAMED)
+        .filter_map(|need| {
+            let user = source.users.get(need.user)?;
+            let message = format!(
+                "{node}'s {name} lacks {}, which {} (pid {}) has not resolved yet ({} needs it): it would die at its first call; give both nodes the same build of {}",
+                symbol(need),
+                user.process,
+                user.pid,
+                need.object,
+                source.on_node
+            );
+            Some(finding(SYMBOL, source, Some(user), symbol(need), message))
+        })
+        .collect()
+}
+
+/// What would become of the processes.
+fn consequence(source: &HostFile, here: &Here) -> String {
+    let unbound: BTreeSet<String> = source
+        .needs
+        .iter()
+        .filter(|need| need.unbound)
+        .map(symbol)
+        .collect();
+    let lacking: BTreeSet<String> = source
+        .needs
+        .iter()
+        .filter(|need| !here.defines(&need.symbol))
+        .map(symbol)
+        .collect();
+    let mapped = source.users.iter().any(|user| user.mapped);
+    let text = match (mapped, here.elf.is_some() && !source.needs.is_empty()) {
+        (false, _) => return "it would read other content".into(),
+        (true, false) => {
+            return "pages of it that were not written are read from the destination's file".into();
+        }
+        (true, true) if unbound.is_empty() => {
+            "all its symbols are bound, so that calls would go to the addresses of the source's file"
+                .to_owned()
+        }
+        (true, true) => format!(
+            "it is bound lazily, and {} symbols would be looked up in the destination's file with the tables of the source's ({})",
+            unbound.len(),
+            some(&unbound)
+        ),
+    };
+    if lacking.is_empty() {
+        text
+    } else {
+        format!("{text}; the destination's file lacks {}", some(&lacking))
+    }
+}
+
+fn some(symbols: &BTreeSet<String>) -> String {
+    let named: Vec<&str> = symbols.iter().take(NAMED).map(String::as_str).collect();
+    let more = symbols.len().saturating_sub(NAMED);
+    let and = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    named.join(", ") + &and
+}
+
+fn symbol(need: &Need) -> String {
+    let symbol = &need.symbol;
+    if symbol.version.is_empty() {
+        symbol.name.clone()
+    } else {
+        format!("{}@{}", symbol.name, symbol.version)
+    }
+}
+
+fn describe(content: &Content) -> String {
+    match &content.build_id {
+        Some(id) => {
+            let short: Vec<String> = id.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            format!("{} bytes, build {}", content.size, short.concat())
+        }
+        None => format!("{} bytes", content.size),
+    }
+}
+
+fn users(source: &HostFile) -> String {
+    let named = source.users.first().map(|user| {
+        format!(
+            "{} (pid {}) of container {}",
+            user.process, user.pid, user.container
+        )
+    });
+    let more = source.users.len().saturating_sub(1);
+    let and = if more > 0 {
+        format!(" and {more} more processes")
+    } else {
+        String::new()
+    };
+    named.unwrap_or_else(|| "the pod".into()) + &and
+}
+
+fn short_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn finding(
+    check: &'static str,
+    source: &HostFile,
+    user: Option<&User>,
+    object: String,
+    message: String,
+) -> Finding {
+    let first = source.users.first();
+    Finding {
+        check,
+        refuse: true,
+        container: user
+            .or(first)
+            .map(|user| user.container.clone())
+            .unwrap_or_default(),
+        pid: user.map(|user| user.pid),
+        process: user.map(|user| user.process.clone()).unwrap_or_default(),
+        object,
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_crds::checks::files;
+
+    use super::*;
+
+    #[test]
+    fn every_check_is_documented() {
+        let documented: BTreeSet<&str> = files::ALL.iter().map(|check| check.name).collect();
+        assert_eq!(documented, NAMES.iter().copied().collect());
+    }
+
+    fn source(content: Option<u8>) -> HostFile {
+        HostFile {
+            path: "/usr/lib/libfoo.so.2".into(),
+            on_node: "/opt/libfoo.so.2".into(),
+            content: content.map(of),
+            users: vec![User {
+                container: "app".into(),
+                pid: 12,
+                process: "redis".into(),
+                mapped: true,
+            }],
+            needs: Vec::new(),
+        }
+    }
+
+    fn of(byte: u8) -> Content {
+        Content {
+            size: 5,
+            digest: [byte; 32],
+            build_id: Some(vec![byte; 20]),
+        }
+    }
+
+    fn here(content: Option<u8>) -> Here {
+        Here {
+            content: content.map(of),
+            elf: None,
+        }
+    }
+
+    #[test]
+    fn what_is_equal_is_not_told() {
+        assert_eq!(compare(&source(Some(1)), "n2", Some(&here(Some(1)))), []);
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_comparable_is_refused() {
+        let checks = |source: &HostFile, here: Option<&Here>| -> Vec<&str> {
+            compare(source, "n2", here)
+                .iter()
+                .map(|found| found.check)
+                .collect()
+        };
+        assert_eq!(checks(&source(Some(1)), None), [MISSING]);
+        assert_eq!(checks(&source(None), Some(&here(Some(1)))), [INCOMPARABLE]);
+        assert_eq!(checks(&source(Some(1)), Some(&here(None))), [INCOMPARABLE]);
+        assert_eq!(checks(&source(Some(1)), Some(&here(Some(2)))), [DIFFERS]);
+        let found = compare(&source(Some(1)), "n2", Some(&here(Some(2)))).remove(0);
+        for part in [
+            "n2's libfoo.so.2",
+            "build 010101010101 there",
+            "redis (pid 12)",
+            "/opt/libfoo.so.2",
+        ] {
+            assert!(found.message.contains(part), "{}", found.message);
+        }
+    }
+}
