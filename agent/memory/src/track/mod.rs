@@ -214,8 +214,9 @@ impl Tracker {
                 match self.begin(&process, &mappings) {
                     Ok(()) => {}
                     // It ended meanwhile, or began another program: the next look tells.
-                    Err(_) if attempt < ATTEMPTS && has_changed(&process) => {
+                    Err(_) if attempt < ATTEMPTS && has_changed(&process, &mappings) => {
                         attempt += 1;
+                        std::thread::sleep(WAIT);
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -277,13 +278,26 @@ impl Tracker {
     }
 }
 
-/// Whether a process is not what it was: it has ended, or is about to.
-fn has_changed(before: &Process) -> bool {
+/// Whether a process is not what it was: it has ended, is about to, or has begun another program. The last shows by its vdso, which each program has at
+/// another address, and which is the last that the kernel maps for one (`load_elf_binary`): without one it is beginning just now.
+fn has_changed(before: &Process, mappings: &[maps::Mapping]) -> bool {
     match Process::read(before.pid) {
-        Ok(Some(now)) => now.zombie || !now.memory || now.started != before.started,
+        Ok(Some(now)) if now.zombie || !now.memory || now.started != before.started => true,
+        Ok(Some(now)) => match now.mappings() {
+            Ok(Some(now)) => vdso(&now).is_none() || vdso(&now) != vdso(mappings),
+            Ok(None) => true,
+            Err(_) => false,
+        },
         Ok(None) => true,
         Err(_) => false,
     }
+}
+
+fn vdso(mappings: &[maps::Mapping]) -> Option<u64> {
+    mappings
+        .iter()
+        .find(|mapping| mapping.is_vdso())
+        .map(|mapping| mapping.start)
 }
 
 /// Refuses kernels with other pages than ours.
