@@ -51,6 +51,7 @@ async fn show(cluster: Cluster) -> Result<ExitCode> {
     let lab = Lab::open(cluster, &namespace).await?;
     let result = moves(&lab).await;
     println!("\nremoving namespace {namespace}");
+    lab.clear().await?;
     let closed = lab.close().await;
     let moves = result?;
     closed?;

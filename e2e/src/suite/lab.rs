@@ -59,9 +59,8 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Delete the namespace with all that is in it, and wait until it is gone.
+    /// Wait until the namespace is gone, with all that is still in it. To be called after [`Self::clear`].
     pub async fn close(&self) -> Result<()> {
-        self.clear().await?;
         let namespaces: Api<Namespace> = Api::all(self.client());
         namespaces
             .delete(&self.namespace, &DeleteParams::default())
@@ -74,7 +73,7 @@ impl Lab {
 
     /// Delete migrations and pods, and wait a little until they are gone: the controller that empties a namespace looks again only after
     /// seconds when it finds pods that are still ending.
-    async fn clear(&self) -> Result<()> {
+    pub async fn clear(&self) -> Result<()> {
         let (all, now) = (ListParams::default(), DeleteParams::default());
         self.api::<PodMigration>().delete_collection(&now, &all).await?;
         let pods = self.pods();
