@@ -32,7 +32,8 @@ async fn run(lab: &Lab) -> Result<()> {
     );
     let spec = json!({
         "securityContext": {"fsGroup": 2000},
-        "containers": [app, side],
+        // In this order: kubelet makes the part of the disk when it starts the container that mounts it.
+        "containers": [side, app],
         "volumes": [
             {"name": "disk", "emptyDir": {"sizeLimit": "256Mi"}},
             {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},

@@ -49,11 +49,15 @@ impl<'a> Writers<'a> {
             ports: ports.to_vec(),
             counts: Vec::new(),
         };
-        this.lab
-            .until("the writers to be there", GOES_ON, async || {
-                Ok(this.counted().await.ok())
-            })
-            .await?;
+        let mut why = None;
+        let there = this.lab.until("the writers to be there", GOES_ON, async || {
+            Ok(this
+                .counted()
+                .await
+                .inspect_err(|error| why = Some(format!("{error:#}")))
+                .ok())
+        });
+        there.await.with_context(|| why.unwrap_or_default())?;
         this.go_on().await?;
         Ok(this)
     }
