@@ -15,9 +15,11 @@ pub mod logs;
 pub mod memory;
 pub mod moves;
 pub mod owners;
+pub mod pod_watch;
 pub mod preflight;
 pub mod refusals;
 pub mod restarts;
+pub mod rollout;
 pub mod stateful;
 pub mod volumes;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use godwit_crds::{MigrationPhase, PodMigrationStatus};
+use godwit_crds::{MigrationPhase, Plan, PodMigrationStatus};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -157,11 +157,7 @@ impl<'a> Subject<'a> {
 
     /// Waits for a migration that is under way, whose success is expected, and becomes its target.
     pub async fn arrives(&mut self, migration: &Migration) -> Result<PodMigrationStatus> {
-        let status = migration.ended(AMPLE).await?.status.unwrap_or_default();
-        if status.phase != MigrationPhase::Succeeded {
-            bail!("the migration did not succeed: {}", told(&status));
-        }
-        let plan = status.plan.as_ref().context("no plan")?;
+        let (status, plan) = succeeded(migration).await?;
         gone(self.lab, &self.name)
             .await
             .context("the source pod is still there")?;
@@ -169,7 +165,25 @@ impl<'a> Subject<'a> {
             .target_pod_name
             .clone()
             .context("no target pod in the plan")?;
-        self.node = plan.target_node.clone().context("no target node in the plan")?;
+        self.is_at(plan.target_node).await?;
+        Ok(status)
+    }
+
+    /// Waits for a migration that is under way, whose success is expected and whose pod keeps its name, and becomes the new pod.
+    pub async fn comes_home(&mut self, migration: &Migration) -> Result<PodMigrationStatus> {
+        let (status, plan) = succeeded(migration).await?;
+        ensure!(
+            plan.target_pod_name.as_ref() == Some(&self.name),
+            "another name: {}",
+            told(&status)
+        );
+        self.is_at(plan.target_node).await?;
+        Ok(status)
+    }
+
+    /// The pod of its name is another one now, on that node; fails if it was restarted, or its client does not get on.
+    async fn is_at(&mut self, node: Option<String>) -> Result<()> {
+        self.node = node.context("no target node in the plan")?;
         self.identity = Identity::of(&self.lab.running(&self.name).await?);
         ensure!(
             self.identity
@@ -178,33 +192,7 @@ impl<'a> Subject<'a> {
                 .all(|(_, restarts)| *restarts == 0),
             "the target was restarted"
         );
-        self.witness.progress().await.context("after the move")?;
-        Ok(status)
-    }
-
-    /// Waits for a migration that is under way, whose success is expected and whose pod keeps its name, and becomes the new pod.
-    pub async fn comes_home(&mut self, migration: &Migration) -> Result<PodMigrationStatus> {
-        let status = migration.ended(AMPLE).await?.status.unwrap_or_default();
-        if status.phase != MigrationPhase::Succeeded {
-            bail!("the migration did not succeed: {}", told(&status));
-        }
-        let plan = status.plan.as_ref().context("no plan")?;
-        ensure!(
-            plan.target_pod_name.as_ref() == Some(&self.name),
-            "another name: {}",
-            told(&status)
-        );
-        self.node = plan.target_node.clone().context("no target node in the plan")?;
-        self.identity = Identity::of(&self.lab.running(&self.name).await?);
-        ensure!(
-            self.identity
-                .containers
-                .iter()
-                .all(|(_, restarts)| *restarts == 0),
-            "the pod was restarted"
-        );
-        self.witness.progress().await.context("after the move")?;
-        Ok(status)
+        self.witness.progress().await.context("after the move")
     }
 
     /// What the client has seen so far, in words.
@@ -222,6 +210,16 @@ impl<'a> Subject<'a> {
         self.witness.stop().await?;
         self.lab.delete_pod(&self.name).await
     }
+}
+
+/// Waits for the end of a migration that has to succeed; gives its status and its plan.
+async fn succeeded(migration: &Migration) -> Result<(PodMigrationStatus, Plan)> {
+    let status = migration.ended(AMPLE).await?.status.unwrap_or_default();
+    if status.phase != MigrationPhase::Succeeded {
+        bail!("the migration did not succeed: {}", told(&status));
+    }
+    let plan = status.plan.clone().context("no plan")?;
+    Ok((status, plan))
 }
 
 /// Waits until there is no pod of that name.

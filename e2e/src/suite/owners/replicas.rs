@@ -13,7 +13,7 @@ use super::census::counts;
 use crate::images;
 use crate::suite::failures::agents::is_ready;
 use crate::suite::failures::subject::Subject;
-use crate::suite::{Lab, node_of};
+use crate::suite::{Lab, node_of, rollout};
 
 /// Name of everything here, and value of the pods' label `app`.
 pub(super) const NAME: &str = "shop";
@@ -108,24 +108,12 @@ pub(super) async fn subjects<'a>(lab: &'a Lab, pods: &[Pod]) -> Result<Vec<Subje
 
 /// Changes how many are wanted.
 pub(super) async fn scale(lab: &Lab, replicas: i32) -> Result<()> {
-    change(lab, json!({"spec": {"replicas": replicas}})).await
+    rollout::scale(&lab.api::<Deployment>(), NAME, replicas).await
 }
 
 /// What `kubectl rollout restart` does.
 pub(super) async fn restart(lab: &Lab) -> Result<()> {
-    let annotations = json!({"kubectl.kubernetes.io/restartedAt": "2027-01-15T08:00:00Z"});
-    change(
-        lab,
-        json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}),
-    )
-    .await
-}
-
-async fn change(lab: &Lab, change: Value) -> Result<()> {
-    lab.api::<Deployment>()
-        .patch(NAME, &PatchParams::default(), &Patch::Merge(change))
-        .await?;
-    Ok(())
+    rollout::restart(&lab.api::<Deployment>(), NAME).await
 }
 
 /// Asks the owner to take that pod first when it takes one.

@@ -7,12 +7,12 @@ use godwit_crds::PodMigration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{ListParams, PostParams};
+use serde_json::json;
 
 use crate::images;
-use crate::suite::Lab;
 use crate::suite::failures::agents::is_ready;
+use crate::suite::{Lab, rollout};
 
 /// Name of everything here, and value of the pods' label `app`.
 pub(super) const NAME: &str = "redis";
@@ -65,24 +65,12 @@ pub(super) async fn ready(lab: &Lab, replicas: usize) -> Result<Vec<Pod>> {
 
 /// Changes how many are wanted.
 pub(super) async fn scale(lab: &Lab, replicas: i32) -> Result<()> {
-    change(lab, json!({"spec": {"replicas": replicas}})).await
+    rollout::scale(&lab.api::<StatefulSet>(), NAME, replicas).await
 }
 
 /// What `kubectl rollout restart` does.
 pub(super) async fn restart(lab: &Lab) -> Result<()> {
-    let annotations = json!({"kubectl.kubernetes.io/restartedAt": "2027-01-15T08:00:00Z"});
-    change(
-        lab,
-        json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}),
-    )
-    .await
-}
-
-async fn change(lab: &Lab, change: Value) -> Result<()> {
-    lab.api::<StatefulSet>()
-        .patch(NAME, &PatchParams::default(), &Patch::Merge(change))
-        .await?;
-    Ok(())
+    rollout::restart(&lab.api::<StatefulSet>(), NAME).await
 }
 
 /// Fails unless a pod has what the pod before it of its name had of its set, and nothing of the way there.
