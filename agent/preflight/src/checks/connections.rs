@@ -14,7 +14,13 @@ pub(super) fn look(place: &Place<'_>, report: &mut Report) {
             .and_then(|inode| place.scene.sockets.unaccepted.get(&inode));
         if let Some(waiting) = waiting {
             let what = format!("has not accepted {} connections", waiting.connections);
-            report.warn(CHECK, place, format!("port {}", waiting.port), &what, CURE);
+            let found = Found {
+                check: CHECK,
+                object: format!("port {}", waiting.port),
+                what: &what,
+                cure: CURE,
+            };
+            report.add(false, place.container, Some(place.process), found);
         }
     }
 }

@@ -45,44 +45,16 @@ impl Report {
         what: &str,
         cure: &str,
     ) {
-        let object = object.into();
-        self.add(
-            true,
-            place.container,
-            Some(place.process),
-            Found {
-                check,
-                object,
-                what,
-                cure,
-            },
-        );
+        let found = Found {
+            check,
+            object: object.into(),
+            what,
+            cure,
+        };
+        self.add(true, place.container, Some(place.process), found);
     }
 
-    /// The same as a warning.
-    pub(super) fn warn(
-        &mut self,
-        check: &'static str,
-        place: &Place<'_>,
-        object: impl Into<String>,
-        what: &str,
-        cure: &str,
-    ) {
-        let object = object.into();
-        self.add(
-            false,
-            place.container,
-            Some(place.process),
-            Found {
-                check,
-                object,
-                what,
-                cure,
-            },
-        );
-    }
-
-    /// Something of a container, and maybe of one process.
+    /// Something of a container, and maybe of one process; a warning unless it is to `refuse`.
     pub(super) fn add(
         &mut self,
         refuse: bool,
