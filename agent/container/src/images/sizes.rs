@@ -4,6 +4,10 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
+
 use super::header::{self, Header};
 use super::{ImageError, check};
 use crate::bounded;
@@ -13,11 +17,11 @@ const FILES: &str = "files.img";
 /// A million open files are some 200 MB.
 const LIMIT: usize = 256 << 20;
 /// `reg` of a `file_entry` (images/fdinfo.proto).
-const REGULAR: u64 = 3;
+const REGULAR: u32 = 3;
 /// `name` of a `reg_file_entry` (images/regfile.proto).
-const NAME: u64 = 6;
+const NAME: u32 = 6;
 /// Its `size`, `build_id`, `checksum`, `checksum_config` and `checksum_parameter`: all by which CRIU tells another file.
-const CONTENT: [u64; 5] = [8, 11, 12, 13, 14];
+const CONTENT: [u32; 5] = [8, 11, 12, 13, 14];
 
 /// Takes what CRIU noted of their content from the entries of files below one of these directories, as the container sees them; gives how many there are. Nothing is changed
 /// if the image is not what its name says.
@@ -77,8 +81,8 @@ fn without_content<'a>(entry: &'a [u8], below: &[PathBuf]) -> Option<Cow<'a, [u8
     let mut out = Vec::with_capacity(entry.len());
     for field in &outer {
         if field.number == REGULAR {
-            out.extend(varint(REGULAR << 3 | 2));
-            out.extend(varint(kept.len() as u64));
+            encode_key(REGULAR, WireType::LengthDelimited, &mut out);
+            encode_varint(kept.len() as u64, &mut out);
             out.extend(&kept);
         } else {
             out.extend(field.whole);
@@ -89,7 +93,7 @@ fn without_content<'a>(entry: &'a [u8], below: &[PathBuf]) -> Option<Cow<'a, [u8
 
 /// One field of a message as it is on the wire (protobuf.dev, "Encoding").
 struct Field<'a> {
-    number: u64,
+    number: u32,
     /// What it holds, if that has a length; else nothing.
     content: &'a [u8],
     /// Tag and all.
@@ -101,47 +105,27 @@ fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut found = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
-        let (tag, after) = read_varint(rest)?;
-        let (content, after): (&[u8], _) = match tag & 7 {
-            0 => (&[], read_varint(after)?.1),
-            1 => (&[], after.get(8..)?),
-            2 => {
-                let (length, after) = read_varint(after)?;
-                after.split_at_checked(usize::try_from(length).ok()?)?
+        let from = rest;
+        let (number, kind) = decode_key(&mut rest).ok()?;
+        let content: &[u8] = match kind {
+            WireType::LengthDelimited => {
+                let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+                rest.split_off(..length)?
             }
-            5 => (&[], after.get(4..)?),
-            _ => return None,
+            // CRIU's messages have none.
+            WireType::StartGroup | WireType::EndGroup => return None,
+            _ => {
+                skip_field(kind, number, &mut rest, DecodeContext::default()).ok()?;
+                &[]
+            }
         };
         found.push(Field {
-            number: tag >> 3,
+            number,
             content,
-            whole: rest.get(..rest.len() - after.len())?,
+            whole: &from[..from.len() - rest.len()],
         });
-        rest = after;
     }
     Some(found)
-}
-
-fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let end = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)?;
-    let value = bytes[..=end]
-        .iter()
-        .rev()
-        .fold(0_u64, |value, byte| value << 7 | u64::from(byte & 0x7f));
-    Some((value, &bytes[end + 1..]))
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    loop {
-        let byte = u8::try_from(value & 0x7f).unwrap_or_default();
-        value >>= 7;
-        if value == 0 {
-            out.push(byte);
-            return out;
-        }
-        out.push(byte | 0x80);
-    }
 }
 
 #[cfg(test)]
@@ -205,10 +189,20 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_they_are_written() {
+    fn fields_of_any_number_are_taken_whole_and_what_is_cut_off_is_none() {
         for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
-            assert_eq!(read_varint(&varint(value)), Some((value, [].as_slice())));
+            let mut message = vec![0x08];
+            encode_varint(value, &mut message);
+            let found = fields(&message).unwrap();
+            assert_eq!((found.len(), found[0].number, found[0].whole), (1, 1, &*message));
         }
-        assert_eq!(read_varint(&[0x80; 3]), None);
+        for broken in [
+            &[0x08, 0x80, 0x80, 0x80][..],
+            &[0x0b, 0x0c],
+            &[0x0a, 3, 1, 2],
+            &[0x09, 1, 2],
+        ] {
+            assert!(fields(broken).is_none(), "{broken:?}");
+        }
     }
 }
