@@ -42,15 +42,20 @@ pub struct Leaver {
 
 impl CarryKeeper {
     /// Prepares how the addresses of a pod would be sent after it. Changes nothing for anybody yet. Done to its end also if what is given is dropped;
-    /// [`Self::keep`] waits for that.
-    pub async fn survey(self: &Arc<Self>, leaver: Leaver) -> Result<HandOver, CarryError> {
+    /// [`Self::keep`] waits for that. [`Self::surveyed`] has what was found.
+    pub async fn survey(self: &Arc<Self>, leaver: Leaver) -> Result<(), CarryError> {
         let keeper = self.clone();
         self.undisturbed
             .run(async move { keeper.survey_all(&leaver).await })
             .await
     }
 
-    async fn survey_all(&self, leaver: &Leaver) -> Result<HandOver, CarryError> {
+    /// What was surveyed of a pod, until it has left or stays; nothing after a restart of the agent.
+    pub fn surveyed(&self, pod_uid: &str) -> Option<HandOver> {
+        self.departures().get(pod_uid).cloned()
+    }
+
+    async fn survey_all(&self, leaver: &Leaver) -> Result<(), CarryError> {
         let pod = netns::open(&self.host, &leaver.netns)?;
         let mut entries = Vec::new();
         match self.survey_each(leaver, &pod, &mut entries).await {
@@ -61,9 +66,8 @@ impl CarryKeeper {
                     pod_address: leaver.pod_address,
                     entries,
                 };
-                self.departures()
-                    .insert(leaver.pod_uid.clone(), hand_over.clone());
-                Ok(hand_over)
+                self.departures().insert(leaver.pod_uid.clone(), hand_over);
+                Ok(())
             }
             Err(error) => {
                 self.cancel(entries).await;

@@ -17,7 +17,7 @@ use super::{
     status::SourceStatus,
 };
 use crate::{
-    carry::{HandOver, Leaver},
+    carry::Leaver,
     failure::{AtStep, Failure},
     files,
     haste::Haste,
@@ -45,8 +45,6 @@ pub(super) struct Attempt {
     pub(super) prepared_hold: Option<PreparedHold>,
     /// The hold, from the freeze on.
     pub(super) hold: Option<ActiveHold>,
-    /// How the addresses will be sent after the pod.
-    pub(super) hand_over: Option<HandOver>,
     pub(super) link: Option<(Sender, Receiver)>,
     /// What was agreed with the target.
     pub(super) manifest: Option<Manifest>,
@@ -118,8 +116,7 @@ impl Attempt {
             addresses: pod.addresses.clone(),
             target: self.target_at()?,
         };
-        self.hand_over = Some(self.node.carry.survey(leaver).await.at(step)?);
-        Ok(())
+        self.node.carry.survey(leaver).await.at(step)
     }
 
     /// What the containers have logged so far.

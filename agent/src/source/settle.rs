@@ -34,7 +34,6 @@ pub(super) struct Settling<'a> {
     pub(super) journal: &'a mut Journal<SourceEntry>,
     pub(super) status: &'a mut SourceStatus,
     pub(super) addresses: Vec<String>,
-    pub(super) hand_over: Option<HandOver>,
     pub(super) netns: Option<PathBuf>,
     pub(super) pod_uid: String,
     pub(super) target_node: String,
@@ -57,7 +56,6 @@ impl<'a> Settling<'a> {
             node,
             uid: uid.to_owned(),
             addresses: Vec::new(),
-            hand_over: None,
             netns: None,
             pod_uid: String::new(),
             target_node: String::new(),
@@ -115,7 +113,7 @@ impl<'a> Settling<'a> {
         }
         self.status.say(|report| report.state = SourceState::Committed);
         after_commit(SourceStep::AwaitRunning).await;
-        let hand_over = match self.hand_over.take() {
+        let hand_over = match self.node.carry.surveyed(&self.pod_uid) {
             Some(hand_over) => Some(hand_over),
             None => self.survey_again().await,
         };
@@ -276,7 +274,8 @@ impl Settling<'_> {
         let surveyed = self.node.carry.survey(leaver).await;
         surveyed
             .inspect_err(|error| tracing::warn!(error = chain(error), "the addresses cannot be carried"))
-            .ok()
+            .ok()?;
+        self.node.carry.surveyed(&self.pod_uid)
     }
 }
 

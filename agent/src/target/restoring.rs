@@ -118,13 +118,13 @@ impl Restoring<'_> {
         self.logs.parked(self.node.clone(), name, &parked.id);
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
-        let mounts = mounts_of(&self.node.seen(&parked.bundle.join("config.json"))).at(step)?;
+        let mounts = mounts_of(self.node, &parked).at(step)?;
         let shared = shared::destinations(&mounts, self.pod_uid, |path| self.node.seen(path).exists());
         wait(news, step, |news| news.spawn_ready).await?;
         let mut trees = vec![Tree::layer(self.node, name, &parked)];
         if first {
             // The pod's shared memory is one for all containers; it must be there for the first of them.
-            trees.extend(Tree::shared_memory(self.node, &parked).at(step)?);
+            trees.extend(Tree::shared_memory(self.node, &mounts));
         }
         let trees = self.apply(trees, Pass::Base).await?;
         container

@@ -80,15 +80,13 @@ impl Tree {
         }
     }
 
-    /// The pod's shared memory files, as the container that is parked will see them; `None` if it has none.
-    pub(super) fn shared_memory(node: &Node, parked: &Parked) -> Result<Option<Self>, TreesError> {
-        let path = node.seen(&parked.bundle.join("config.json"));
-        let source = shared_memory_of(&path)?;
-        Ok(source.map(|source| Self {
+    /// The pod's shared memory files, as a container with these mounts will see them; `None` if it has none.
+    pub(super) fn shared_memory(node: &Node, mounts: &[Mount]) -> Option<Self> {
+        shared_memory_of(mounts).map(|source| Self {
             container: None,
-            root: node.seen(&source),
+            root: node.seen(source),
             state: ApplyState::new(Limits::default()),
-        }))
+        })
     }
 
     /// Applies what has arrived of one pass, if anything has; `directory` is the inbox's.
@@ -145,17 +143,20 @@ pub(super) struct Mount {
 }
 
 /// What is bound at `/dev/shm`; nothing for a container whose shared memory is a file system of its own, which CRIU takes along.
-fn shared_memory_of(config: &Path) -> Result<Option<PathBuf>, TreesError> {
-    let found = mounts_of(config)?
-        .into_iter()
-        .find(|mount| mount.destination == Path::new(SHARED_MEMORY));
-    Ok(found
+fn shared_memory_of(mounts: &[Mount]) -> Option<&Path> {
+    let mut mounts = mounts.iter();
+    let found = mounts.find(|mount| mount.destination == Path::new(SHARED_MEMORY));
+    found
         .filter(|mount| mount.kind == "bind")
-        .map(|mount| mount.source))
+        .map(|mount| mount.source.as_path())
 }
 
-/// What the container is to have mounted.
-pub(super) fn mounts_of(config: &Path) -> Result<Vec<Mount>, TreesError> {
+/// What the container that is parked is to have mounted.
+pub(super) fn mounts_of(node: &Node, parked: &Parked) -> Result<Vec<Mount>, TreesError> {
+    mounts_in(&node.seen(&parked.bundle.join("config.json")))
+}
+
+fn mounts_in(config: &Path) -> Result<Vec<Mount>, TreesError> {
     let read = |source| TreesError::Read {
         path: config.to_owned(),
         source,
@@ -181,7 +182,7 @@ mod tests {
         let config = dir.path().join("config.json");
         let with = |mounts: &str| {
             std::fs::write(&config, format!("{{\"mounts\":[{mounts}]}}")).unwrap();
-            shared_memory_of(&config).unwrap()
+            shared_memory_of(&mounts_in(&config).unwrap()).map(Path::to_path_buf)
         };
         let bound = r#"{"destination":"/dev/shm","type":"bind","source":"/run/sandbox/shm"}"#;
         assert_eq!(with(bound), Some(PathBuf::from("/run/sandbox/shm")));
