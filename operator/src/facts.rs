@@ -104,6 +104,16 @@ impl Observed {
     }
 }
 
+/// Name and UID of a pod; `None` for one that the API server does not have.
+pub fn identity(pod: &Pod) -> Option<(String, String)> {
+    Some((pod.metadata.name.clone()?, pod.metadata.uid.clone()?))
+}
+
+/// True for a pod that is on its way out.
+pub fn is_deleted(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
 /// True when nothing of the pod runs and kubelet has said so.
 pub fn has_ended(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };

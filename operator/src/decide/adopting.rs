@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::finishing::{READY_GRACE, RELEASE_GRACE, at_most, runs, source_is_dead, waits_for_target};
 use super::step::{Action, On, Step, elapsed};
-use crate::facts::{self, Observed};
+use crate::facts::{self, Observed, identity, is_deleted};
 use crate::owner::{self, Kind, Living, Owner, Withheld};
 use crate::reason;
 
@@ -213,10 +213,6 @@ fn is_quiet(step: &Step<'_>, living: &Living, source: &Pod) -> bool {
     changed.is_none_or(|changed| elapsed(changed, step.now) > QUIET)
 }
 
-fn identity(pod: &Pod) -> Option<(String, String)> {
-    Some((pod.metadata.name.clone()?, pod.metadata.uid.clone()?))
-}
-
 /// Sees to it that the owner loses the source and not the target when it gets that one. True if the source is deleted for that.
 fn part(step: &mut Step<'_>, source: &Pod, target: &Pod, withheld: &Withheld) -> bool {
     let Some((name, uid)) = identity(source) else {
@@ -262,10 +258,6 @@ fn retire(step: &mut Step<'_>, target: &Pod, why: &str) {
     step.announce(On::Target, true, reason::OWNER_GONE, &message);
     step.waiting(reason::OWNER_GONE, message, false);
     step.act(Action::RetireTarget { name, uid });
-}
-
-fn is_deleted(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_some()
 }
 
 fn is_ready(pod: &Pod) -> bool {

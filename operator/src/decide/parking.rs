@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, ContainerStatus, Pod};
 
 use super::step::elapsed;
-use crate::reason;
+use crate::{facts, reason};
 
 /// How long the scheduler may say "unschedulable" before it is believed: a node may just be making room.
 pub const UNSCHEDULABLE_GRACE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ pub enum Parking {
 /// How far the pod is at that time.
 pub(super) fn progress(pod: &Pod, now: Timestamp) -> Parking {
     let failed = |reason, message| Parking::Failed { reason, message };
-    if pod.metadata.deletion_timestamp.is_some() {
+    if facts::is_deleted(pod) {
         return failed(
             reason::TARGET_DELETED,
             "the target pod is being deleted; do not delete it, set spec.cancel".to_owned(),

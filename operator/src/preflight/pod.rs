@@ -85,7 +85,7 @@ fn running(pod: &Pod, spec: &PodSpec) -> Option<String> {
         .as_ref()
         .and_then(|status| status.phase.as_deref())
         .unwrap_or("Pending");
-    if pod.metadata.deletion_timestamp.is_some() {
+    if facts::is_deleted(pod) {
         return Some(format!("pod {name} is being deleted"));
     }
     if phase != "Running" {

@@ -6,9 +6,9 @@ use kube::ResourceExt;
 
 use super::super::step::{Action, On, Step};
 use super::{
-    Wish, call_off, called_off, ending, follow, holder, identity, is_committed, is_deleted, leg, list,
-    stand_in, status, wish,
+    Wish, call_off, called_off, ending, follow, holder, is_committed, leg, list, stand_in, status, wish,
 };
+use crate::facts::{identity, is_deleted};
 use crate::{reason, relay};
 
 pub(super) fn decide(step: &mut Step<'_>) {

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::super::step::{Action, On, Step};
-use super::{Wish, called_off, identity, is_deleted, lives, stand_in, wish};
+use super::{Wish, called_off, lives, stand_in, wish};
+use crate::facts::{identity, is_deleted};
 use crate::{reason, relay};
 
 /// How often it is seen whether a stand-in that was left behind is gone.

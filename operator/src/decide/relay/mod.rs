@@ -85,14 +85,6 @@ fn lives(step: &Step<'_>, stand_in: &Pod) -> bool {
     !facts::has_ended(stand_in) && !is_lost
 }
 
-fn is_deleted(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_some()
-}
-
-fn identity(pod: &Pod) -> Option<(String, String)> {
-    Some((pod.metadata.name.clone()?, pod.metadata.uid.clone()?))
-}
-
 /// The object of the leg that was begun last; none of another one's that has its name.
 fn leg<'a>(step: &Step<'a>) -> Option<&'a PodMigration> {
     let uid = step.status.legs.last()?.uid.as_ref();
