@@ -3,6 +3,7 @@
 pub(super) mod agents;
 pub(super) mod fault;
 pub(super) mod link;
+pub(super) mod steps;
 pub(super) mod subject;
 pub(super) mod traces;
 pub(super) mod witness;
@@ -12,7 +13,6 @@ mod dump;
 mod memory;
 mod parked;
 mod restore;
-mod steps;
 
 use super::Behaviour;
 

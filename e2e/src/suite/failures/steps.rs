@@ -10,7 +10,7 @@ use crate::migration::told;
 use crate::suite::{Behaviour, Lab};
 
 /// The source's steps before its commit, in order.
-const SOURCE: [&str; 12] = [
+pub const SOURCE: [&str; 12] = [
     "Discover",
     "Connect",
     "PrepareHold",
@@ -25,7 +25,7 @@ const SOURCE: [&str; 12] = [
     "Commit",
 ];
 /// The target's, likewise. From `AwaitVerdict` on, a failure there changes nothing: the source decides.
-const TARGET: [&str; 9] = [
+pub const TARGET: [&str; 9] = [
     "Accept",
     "MakeRecords",
     "EndParking",

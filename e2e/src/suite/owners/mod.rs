@@ -3,6 +3,7 @@
 mod at_once;
 mod census;
 mod counting_job;
+mod each_kind;
 mod failures;
 mod finished;
 mod in_turn;
@@ -30,8 +31,7 @@ pub const ALL: &[Behaviour] = &[
     jobs::PLAIN,
     jobs::INDEXED,
     finished::BEHAVIOUR,
-    failures::OF_A_DEPLOYMENT,
-    failures::OF_A_JOB,
+    failures::BEHAVIOUR,
     operator_dies::OF_A_DEPLOYMENT,
     operator_dies::OF_A_JOB,
     unknown::ANNOTATED,

@@ -6,7 +6,6 @@ mod replicated;
 mod set;
 mod tried_again;
 mod turns;
-mod untouched;
 mod wins;
 
 use super::Behaviour;
@@ -22,5 +21,4 @@ pub const ALL: &[Behaviour] = &[
     tried_again::ONCE,
     tried_again::BY_HAND,
     operator_dies::BEHAVIOUR,
-    untouched::BEHAVIOUR,
 ];

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 
 use super::names::Names;
 use super::set;
@@ -43,11 +45,18 @@ async fn run(lab: &Lab) -> Result<()> {
     // What is written now arrives.
     cli(lab, &pods[0], &["set", "after", "the-move"]).await?;
     for replica in &pods[1..] {
-        lab.until("a write to arrive", Duration::from_secs(20), async || {
-            let found = cli(lab, replica, &["get", "after"]).await?;
-            Ok(found.contains("the-move").then_some(()))
-        })
-        .await?;
+        let arrives = lab
+            .until("a write to arrive", Duration::from_secs(20), async || {
+                let found = cli(lab, replica, &["get", "after"]).await?;
+                Ok(found.contains("the-move").then_some(()))
+            })
+            .await;
+        if arrives.is_err() {
+            let ends = [&pods[0], replica].map(|pod| cli(lab, pod, &["info", "replication"]));
+            let ends = try_join_all(ends).await?;
+            let name = replica.name_any();
+            return arrives.with_context(|| format!("{name}; the master: {}\nit: {}", ends[0], ends[1]));
+        }
     }
     let syncs = cli(lab, &pods[0], &["info", "stats"]).await?;
     let full = syncs
