@@ -47,6 +47,8 @@ pub struct Node {
     pub started: Instant,
     /// What a freeze costs here beside memory.
     pub freeze_cost: FreezeCost,
+    /// How fast memory has left here.
+    pub copy_rate: CopyRate,
     /// Which CRIU runs here.
     pub engine: EngineVersion,
 }
@@ -77,6 +79,33 @@ impl FreezeCost {
     }
 }
 
+/// How many bytes of memory a second have left this node while their pods ran: as in the last migrations, and nothing before the first.
+#[derive(Debug, Default)]
+pub struct CopyRate(Mutex<Option<u64>>);
+
+/// Less than this tells nothing of a link.
+const TELLING: u64 = 16 << 20;
+
+impl CopyRate {
+    /// Bytes a second.
+    pub fn get(&self) -> Option<u64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many bytes took so long; half of what was known before is believed still.
+    pub fn learn(&self, bytes: u64, took: Duration) {
+        let Ok(micros @ 1..) = u64::try_from(took.as_micros()) else {
+            return;
+        };
+        if bytes < TELLING {
+            return;
+        }
+        let rate = bytes.saturating_mul(1_000_000) / micros;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(known.map_or(rate, |known| known.midpoint(rate)));
+    }
+}
+
 /// A method as the API calls it.
 pub fn tracking_method(method: Method) -> TrackingMethod {
     match method {
@@ -97,4 +126,21 @@ impl Node {
 pub fn instant_of(deadline: Timestamp) -> Instant {
     let left = deadline.duration_since(Timestamp::now());
     Instant::now() + Duration::try_from(left).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_learnt_from_enough_bytes_and_half_of_the_old_one_stays() {
+        let rate = CopyRate::default();
+        rate.learn(TELLING - 1, Duration::from_secs(1));
+        rate.learn(TELLING, Duration::ZERO);
+        assert_eq!(rate.get(), None);
+        rate.learn(TELLING, Duration::from_secs(1));
+        assert_eq!(rate.get(), Some(TELLING));
+        rate.learn(3 * TELLING, Duration::from_secs(1));
+        assert_eq!(rate.get(), Some(2 * TELLING));
+    }
 }

@@ -27,6 +27,7 @@ reasoned! {
     crate::target::inbox::InboxError,
     crate::target::page_server::PageServerError,
     crate::target::parking::ParkingError,
+    crate::target::room::RoomError,
     crate::target::trees::TreesError,
     crate::volumes::VolumeError,
     godwit_container::call::CallError,

@@ -30,7 +30,7 @@ use crate::install::{self, HostNode, InstallError, Installation};
 use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
-use crate::node::{FreezeCost, Node, tracking_method};
+use crate::node::{CopyRate, FreezeCost, Node, tracking_method};
 use crate::peer::{PeerError, PeerListener, Timing};
 use crate::preflight::EngineVersion;
 
@@ -243,6 +243,7 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
         bandwidth: cap.map(|cap| Arc::new(Mutex::new(Pace::new(cap)))),
         started: Instant::now(),
         freeze_cost: FreezeCost::default(),
+        copy_rate: CopyRate::default(),
         engine: EngineVersion::default(),
         name: name.clone(),
         host,

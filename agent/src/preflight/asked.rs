@@ -13,7 +13,11 @@ use kube::{Api, api::ListParams};
 use tokio::time::{Instant, timeout};
 
 use super::look::{Subject, look};
-use crate::{failure::chain, kube_side::SourceReporter, node::Node};
+use crate::{
+    failure::chain,
+    kube_side::SourceReporter,
+    node::{Node, instant_of},
+};
 
 /// The operator waits for 10 s.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -94,6 +98,9 @@ async fn looked(node: &Node, migration: &PodMigration) -> Result<Vec<CheckResult
     let subject = Subject {
         pod: &pod,
         spec: &migration.spec,
+        left: plan.map_or(Duration::ZERO, |plan| {
+            instant_of(plan.deadline.0).saturating_duration_since(Instant::now())
+        }),
     };
     Ok(look(node, &subject).await)
 }

@@ -1,11 +1,13 @@
 //! One look at one pod.
 
+use std::{sync::PoisonError, time::Duration};
+
 use godwit_container::{
     cgroup::Freezer,
     discover::{ContainerOnNode, discover},
 };
 use godwit_crds::checks::{self, CheckInfo, source};
-use godwit_crds::{CheckResult, FreezeBudget, PodMigrationSpec};
+use godwit_crds::{CheckResult, FreezeBudget, MemoryMode, PodMigrationSpec};
 use godwit_preflight::Finding;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -13,8 +15,13 @@ use super::{
     budget, engine,
     finding::{of_node, results},
     processes::{self, ContainerProcesses},
+    time::{self, Way},
 };
-use crate::{failure::chain, node::Node, source::moved, source::resident_of};
+use crate::{
+    failure::chain,
+    node::Node,
+    source::{moved, own_memory_of, resident_of},
+};
 
 /// What is to be looked at, and for what.
 #[derive(Debug)]
@@ -23,6 +30,8 @@ pub struct Subject<'a> {
     pub pod: &'a Pod,
     /// What is to be done with it.
     pub spec: &'a PodMigrationSpec,
+    /// Until it has to be done.
+    pub left: Duration,
 }
 
 /// Looks at the pod, as it runs on this node, with every check; stops and changes nothing. Gives one result for each check that was run:
@@ -46,9 +55,28 @@ pub async fn look(node: &Node, subject: &Subject<'_>) -> Vec<CheckResult> {
         let memory = pids.map(|pid| resident_of(&node.host, *pid)).sum();
         findings.extend(budget::check(node, memory, subject.spec.memory, budget).await);
     }
+    if subject.spec.memory != MemoryMode::StopAndCopy {
+        ran.push(&source::TIME_TOO_SHORT);
+        let pids = processes.iter().flat_map(|of| &of.pids);
+        let memory = pids.map(|pid| own_memory_of(&node.host, *pid)).sum();
+        findings.extend(time::check(way(node, subject), memory));
+    }
     ran.extend(checks::processes::ALL);
     findings.extend(processes::find(node, subject.pod, processes).await);
     results(&ran, &findings)
+}
+
+fn way(node: &Node, subject: &Subject<'_>) -> Way {
+    let of_node = node.bandwidth.as_ref();
+    let of_node = of_node.map(|pace| pace.lock().unwrap_or_else(PoisonError::into_inner).cap());
+    // One that cannot be read is refused by the operator.
+    let own = subject.spec.bandwidth.as_ref();
+    let own = own.and_then(|cap| cap.bytes_per_second().ok());
+    Way {
+        cap: of_node.into_iter().chain(own).min(),
+        measured: node.copy_rate.get(),
+        left: subject.left,
+    }
 }
 
 /// The processes of every container that is to be moved. Fails with a message.

@@ -7,6 +7,7 @@
 //! | `engine` | whether CRIU runs here |
 //! | `processes` | what the processes do that CRIU could not take along (`godwit-preflight`) |
 //! | `budget` | whether the freeze can be as short as it is to be |
+//! | `time` | whether memory can be copied before the time is over |
 //! | `finding` | what was found, as the API has it |
 //!
 //! Nothing here stops, changes or waits for a process of the pod. Checks that compare the two nodes (`RunsBy::Both`) have their
@@ -18,6 +19,7 @@ mod engine;
 mod finding;
 mod look;
 mod processes;
+mod time;
 
 pub use asked::{Looks, is_asked};
 pub use engine::EngineVersion;

@@ -45,6 +45,7 @@ impl Attempt {
             journal,
             status,
             deadline,
+            node,
             ..
         } = self
         else {
@@ -66,7 +67,11 @@ impl Attempt {
         tokio::select! {
             copied = copying => copied,
             failure = keeping.run(&tell) => Err(failure),
+        }?;
+        if let Some((bytes, took)) = memory.first_round() {
+            node.copy_rate.learn(bytes, took);
         }
+        Ok(())
     }
 
     /// Has the target's containers started, and waits for the first of them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use godwit_transfer::{ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
 use tokio::time::{Instant, sleep};
 
-use super::{attempt::Attempt, facts::SourcePod, sysv};
+use super::{attempt::Attempt, facts::SourcePod, memory::own_memory, sysv};
 use crate::{
     carry::{Carried, NodeAt},
     failure::{AtStep, Failure},
@@ -74,6 +74,11 @@ impl Attempt {
             containers: entries.collect(),
             host_paths,
             volumes: pod.volumes.clone(),
+            memory_bytes: pod
+                .containers
+                .iter()
+                .map(|container| own_memory(&self.node.host, &container.freezer))
+                .sum(),
         })
     }
 

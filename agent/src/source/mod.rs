@@ -58,7 +58,7 @@ mod volumes;
 pub(crate) use containers::{lasting, moved};
 pub use images::ImagesError;
 pub use memory::MemoryError;
-pub(crate) use memory::{resident_of, shortest_freeze};
+pub(crate) use memory::{own_memory_of, resident_of, shortest_freeze};
 pub use shared::SharedError;
 pub use stop::StopError;
 pub use stream::StreamError;

@@ -15,6 +15,7 @@ use super::{
     lanes::Lanes,
     link::{RESUME_WITHIN, Receiving},
     restoring::{Held, Restoring},
+    room,
 };
 use crate::{
     carry::{Carried, NodeAt},
@@ -134,6 +135,7 @@ impl Attempt {
             );
             return refuse("WrongRuntimeHandler", message);
         }
+        room::check(&self.node, manifest.memory_bytes).at(TargetStep::Accept)?;
         host_paths::compare(&self.node.host, &self.node.name, &manifest.host_paths)
             .await
             .at(TargetStep::Accept)?;

@@ -9,6 +9,7 @@
 //! | `container` | one container and its runtime |
 //! | `trees` | files written before the processes exist |
 //! | `volumes` | volumes, filled while their content arrives |
+//! | `room` | whether the pod's memory has a place here |
 //! | `parking` | ending the parking |
 //! | `verdict` | asking the source, when the connection is gone |
 //! | `doors` | by what the source's agent comes |
@@ -41,6 +42,7 @@ pub(crate) mod pages;
 pub mod parking;
 mod reopening;
 mod restoring;
+pub(crate) mod room;
 mod shared;
 mod status;
 pub(crate) mod stores;

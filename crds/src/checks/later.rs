@@ -60,11 +60,20 @@ pub const NO_SPACE_FOR_IMAGES: CheckInfo = CheckInfo {
 /// There is room for the pod's memory.
 pub const NO_SPACE_FOR_PAGES: CheckInfo = CheckInfo {
     name: "NoSpaceForPages",
-    runs_by: RunsBy::Target,
+    runs_by: RunsBy::Both,
     acceptable: false,
-    refuses: "no room for the pod's memory, as much as it has resident, in `/run` of the destination",
+    refuses: "no room for the memory that the pod's processes have of their own, in `/run` of the destination",
     why: "it is all there before the commit",
     cure: "make room, or move the pod elsewhere",
+};
+/// The node has memory for the pod.
+pub const NODE_MEMORY_SHORT: CheckInfo = CheckInfo {
+    name: "NodeMemoryShort",
+    runs_by: RunsBy::Both,
+    acceptable: false,
+    refuses: "a destination with less memory available than the pod's processes have of their own",
+    why: "the kernel would end somebody's processes there to make room",
+    cure: "choose another node, or set memory requests that keep the scheduler from this one",
 };
 /// Kubelet's directories of volumes are found.
 pub const VOLUME_MISSING: CheckInfo = CheckInfo {
@@ -85,5 +94,6 @@ pub const ALL: &[CheckInfo] = &[
     NODES_NOT_DIRECTLY_CONNECTED,
     NO_SPACE_FOR_IMAGES,
     NO_SPACE_FOR_PAGES,
+    NODE_MEMORY_SHORT,
     VOLUME_MISSING,
 ];

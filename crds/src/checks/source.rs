@@ -29,5 +29,15 @@ pub const FREEZE_BUDGET_EXCEEDED: CheckInfo = CheckInfo {
     why: "CRIU walks through all memory of the pod even if it has been copied ahead, and the rest is copied in the freeze",
     cure: "raise `spec.freezeBudget`",
 };
+/// The copy fits into `spec.timeout`.
+pub const TIME_TOO_SHORT: CheckInfo = CheckInfo {
+    name: "TimeTooShort",
+    runs_by: RunsBy::Source,
+    acceptable: true,
+    refuses: "a `spec.bandwidth` (or `agent.bandwidth`) at which the pod's memory takes longer than what is left of `spec.timeout`; warns where the rate of the last migrations from this node would",
+    why: "the migration would be rolled back half-way; memory of zeros, and what is alike, travels faster",
+    cure: "raise `spec.timeout` or the bandwidth",
+};
+
 /// All of them, in the order of the documentation.
-pub const ALL: &[CheckInfo] = &[ENGINE, CONTAINERS_FOUND, FREEZE_BUDGET_EXCEEDED];
+pub const ALL: &[CheckInfo] = &[ENGINE, CONTAINERS_FOUND, FREEZE_BUDGET_EXCEEDED, TIME_TOO_SHORT];

@@ -23,6 +23,11 @@ impl Pace {
         }
     }
 
+    /// Bytes a second.
+    pub fn cap(&self) -> u64 {
+        self.cap
+    }
+
     /// Books a piece; gives the time to wait before it is sent, counted from `now`. What is booked and not sent is lost.
     ///
     /// Nothing is saved up while nothing is sent.

@@ -54,6 +54,8 @@ pub(in crate::source) struct Memory {
     progress: Progress,
     throttle: Throttle,
     last_end: Instant,
+    /// The first round.
+    whole: Option<Passed>,
 }
 
 /// How the memory of a pod will be moved.
@@ -143,7 +145,15 @@ impl Memory {
             progress: Progress::new(method),
             throttle,
             last_end: Instant::now(),
+            whole: None,
         }
+    }
+
+    /// How many bytes of memory the first round has copied, which is all of it, and how long it took; `None` before its end, and where the
+    /// migration is not to use all of the link.
+    pub(in crate::source) fn first_round(&self) -> Option<(u64, Duration)> {
+        let whole = self.whole.filter(|_| self.wish.bandwidth.is_none())?;
+        Some((whole.pages * PAGE, whole.took))
     }
 
     /// Opens the lanes over which the rounds travel.
@@ -281,6 +291,7 @@ impl Memory {
             },
             took,
         };
+        self.whole.get_or_insert(passed);
         self.history.push(passed);
         self.sent += passed.bytes;
         self.last_end = Instant::now();

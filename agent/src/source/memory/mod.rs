@@ -27,5 +27,6 @@ pub(crate) use copying::shortest_freeze;
 pub(super) use copying::{Choice, Memory, budget_of_stop_and_copy};
 pub(super) use lanes::Dial;
 pub(super) use last::{LastRound, Tracked};
-pub(crate) use size::resident_of;
+pub(super) use size::own_memory;
+pub(crate) use size::{own_memory_of, resident_of};
 pub(super) use wish::MemoryWish;

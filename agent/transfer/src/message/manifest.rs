@@ -78,4 +78,7 @@ pub struct Manifest {
     /// Names of the pod's volumes whose content comes along: the target must have them.
     #[prost(string, repeated, tag = "6")]
     pub volumes: Vec<String>,
+    /// Bytes of memory that only the pod's processes have, and that the target's node has to take; 0 if the source's agent does not say.
+    #[prost(uint64, tag = "20")]
+    pub memory_bytes: u64,
 }

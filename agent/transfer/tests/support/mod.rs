@@ -38,6 +38,7 @@ pub fn manifest(names: &[&str]) -> Message {
         host_paths: vec![],
         containers: names.iter().map(entry).collect(),
         volumes: vec![VOLUME.to_owned()],
+        memory_bytes: 0,
     })
 }
 
