@@ -31,10 +31,14 @@ use godwit_network::hold::{Hold, QueueNumbers};
 use lab::{Lab, within};
 
 const CARRIED: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 7);
+/// The address, and its home.
+const AT_HOME: (Ipv4Addr, u8) = (CARRIED, 1);
 const PORT: u16 = 80;
 
 /// Servers stop when this changes.
 static FREEZE: AtomicU32 = AtomicU32::new(0);
+/// So one test at a time.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Answers every eight bytes, on a thread of its own, until the peer closes.
 fn serve(mut socket: TcpStream) {
@@ -130,6 +134,7 @@ struct Place<'a> {
 /// that is another one.
 async fn migrate(
     lab: &Lab,
+    (carried, home): (Ipv4Addr, u8),
     from: &Place<'_>,
     to: &Place<'_>,
     old: Vec<TcpStream>,
@@ -141,15 +146,15 @@ async fn migrate(
         lab.get(&format!("n{}", to.node)),
     );
     let (old_pod, new_pod) = (lab.get(from.pod), lab.get(to.pod));
-    add_address(&new_pod, to.address, CARRIED).await.unwrap();
-    add_address(&new_pod, to.address, CARRIED).await.unwrap();
-    let home = (to.node != 1).then(|| node_address(1));
+    add_address(&new_pod, to.address, carried).await.unwrap();
+    add_address(&new_pod, to.address, carried).await.unwrap();
+    let return_by = (to.node != home).then(|| node_address(home));
     let origin = if from.node == to.node {
         Origin::Pod(old_pod.clone(), from.address)
     } else {
         Origin::Node(node_address(from.node))
     };
-    let owner = survey_own(&target, CARRIED, to.address, origin, home)
+    let owner = survey_own(&target, carried, to.address, origin, return_by)
         .await
         .unwrap();
     prepare(&target, &owner).await.unwrap();
@@ -157,9 +162,16 @@ async fn migrate(
         None
     } else {
         let next_hop = node_address(to.node);
-        let forwarder = survey_forward(&source, &old_pod, from.address, CARRIED, next_hop, from.node == 1)
-            .await
-            .unwrap();
+        let forwarder = survey_forward(
+            &source,
+            &old_pod,
+            from.address,
+            carried,
+            next_hop,
+            from.node == home,
+        )
+        .await
+        .unwrap();
         prepare(&source, &forwarder).await.unwrap();
         Some(forwarder)
     };
@@ -184,8 +196,8 @@ async fn migrate(
         serve(socket.try_clone().unwrap());
     }
     let taken_over = start.elapsed();
-    if let Some(home) = third_home {
-        flip(&lab.get("n1"), home).await.unwrap();
+    if let Some(record) = third_home {
+        flip(&lab.get(&format!("n{home}")), record).await.unwrap();
     }
     if let Some(forwarder) = &forwarder {
         flip(&source, forwarder).await.unwrap();
@@ -216,8 +228,8 @@ async fn migrate(
         "n{} -> n{}: owned {taken_over:?}, flipped {flipped:?}, forwarding {ready:?}",
         from.node, to.node
     );
-    if to.node == 1 {
-        take_over_home(&new_pod, to.address, CARRIED).await.unwrap();
+    if to.node == home {
+        take_over_home(&new_pod, to.address, carried).await.unwrap();
     }
     for client in &mut *clients {
         client.exchange("before the announcements");
@@ -226,8 +238,8 @@ async fn migrate(
     if let Some(forwarder) = &forwarder {
         settle(&source, forwarder).await.unwrap();
     }
-    if let Some(home) = third_home {
-        settle(&lab.get("n1"), home).await.unwrap();
+    if let Some(record) = third_home {
+        settle(&lab.get(&format!("n{home}")), record).await.unwrap();
     }
     for client in &mut *clients {
         client.exchange("after the announcements");
@@ -261,6 +273,7 @@ fn hush(sockets: &[TcpStream]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_connections_follow_the_pod_everywhere() {
+    let _turn = TURN.lock().await;
     let mut lab = Lab::new();
     lab.nodes();
     let first = lab.pod("first", 1, 7);
@@ -365,7 +378,7 @@ async fn open_connections_follow_the_pod_everywhere() {
     let asker = sockets.remove(outbound_at);
     let moved_asker;
     let (new, owner, forwarder) = {
-        let result = migrate(&lab, &places[0], &places[1], sockets, &mut clients, None).await;
+        let result = migrate(&lab, AT_HOME, &places[0], &places[1], sockets, &mut clients, None).await;
         let frozen = repair::freeze(&asker);
         moved_asker = repair::restore(&second, &frozen);
         assert_eq!(repair::bound_to(&frozen), CARRIED);
@@ -428,7 +441,16 @@ async fn open_connections_follow_the_pod_everywhere() {
     ];
     let home = forwarder.repoint(&nodes[0], node_address(3)).await.unwrap();
     let before_home = home.clone();
-    let (new, owner, transit) = migrate(&lab, &places[0], &places[1], new, &mut clients, Some(&home)).await;
+    let (new, owner, transit) = migrate(
+        &lab,
+        AT_HOME,
+        &places[0],
+        &places[1],
+        new,
+        &mut clients,
+        Some(&home),
+    )
+    .await;
     drop(second);
     lab.delete("second");
     end(&nodes[1], &transit.unwrap()).await.unwrap();
@@ -448,7 +470,8 @@ async fn open_connections_follow_the_pod_everywhere() {
             address: Ipv4Addr::new(10, 244, 3, 6),
         },
     ];
-    let (new, beside_owner, none) = migrate(&lab, &places[0], &places[1], new, &mut clients, None).await;
+    let (new, beside_owner, none) =
+        migrate(&lab, AT_HOME, &places[0], &places[1], new, &mut clients, None).await;
     assert!(none.is_none());
     drop(third);
     lab.delete("third");
@@ -473,7 +496,8 @@ async fn open_connections_follow_the_pod_everywhere() {
             address: fourth_address,
         },
     ];
-    let (new, home_owner, transit) = migrate(&lab, places[0], places[1], new, &mut clients, None).await;
+    let (new, home_owner, transit) =
+        migrate(&lab, AT_HOME, places[0], places[1], new, &mut clients, None).await;
     drop(beside_third);
     lab.delete("beside-third");
     end(&nodes[2], &transit.unwrap()).await.unwrap();
@@ -495,7 +519,7 @@ async fn open_connections_follow_the_pod_everywhere() {
         pod: "beside-fourth",
         address: fifth_address,
     };
-    let (new, last_owner, _) = migrate(&lab, places[1], &fifth_place, new, &mut clients, None).await;
+    let (new, last_owner, _) = migrate(&lab, AT_HOME, places[1], &fifth_place, new, &mut clients, None).await;
     drop(fourth);
     lab.delete("fourth");
     for client in &mut clients {
@@ -525,4 +549,120 @@ async fn open_connections_follow_the_pod_everywhere() {
             snapshot(netns).await.unwrap()
         );
     }
+}
+
+/// Both ends of a connection are in pods that move: in turn, each to the other's home, and from pod to pod there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_have_both_moved_go_on_talking() {
+    let _turn = TURN.lock().await;
+    let mut lab = Lab::new();
+    lab.nodes();
+    let (master, replica) = ((CARRIED, 1), (Ipv4Addr::new(10, 244, 2, 7), 2));
+    let first = lab.pod("first", 1, 7);
+    let other = lab.pod("other", 2, 7);
+    for (name, node, host) in [
+        ("away", 3, 5),
+        ("away-home", 3, 6),
+        ("back", 1, 8),
+        ("back-home", 1, 9),
+    ] {
+        lab.pod(name, node, host);
+    }
+    let place = |node, pod, host| Place {
+        node,
+        pod,
+        address: Ipv4Addr::new(10, 244, node, host),
+    };
+    let listener = first
+        .visit(|| Ok(TcpListener::bind(("0.0.0.0", PORT)).unwrap()))
+        .unwrap();
+    let mut clients = vec![Client::connect(
+        "the replica",
+        &other,
+        SocketAddrV4::new(master.0, PORT),
+    )];
+    let accepted = listener.accept().unwrap().0;
+    drop(listener);
+    // Until the freeze.
+    clients[0].ask();
+    let mut buffer = [0; 8];
+    (&accepted).read_exact(&mut buffer).unwrap();
+    (&accepted).write_all(&buffer).unwrap();
+    clients[0].hear("before all moves");
+
+    // The master leaves its home, and moves on to another pod there.
+    let (new, _, _) = migrate(
+        &lab,
+        master,
+        &place(1, "first", 7),
+        &place(3, "away", 5),
+        vec![accepted],
+        &mut clients,
+        None,
+    )
+    .await;
+    lab.delete("first");
+    clients[0].exchange("the master has moved");
+    hush(&new);
+    let (new, _, _) = migrate(
+        &lab,
+        master,
+        &place(3, "away", 5),
+        &place(3, "away-home", 6),
+        new,
+        &mut clients,
+        None,
+    )
+    .await;
+    lab.delete("away");
+    clients[0].exchange("the master has moved on");
+
+    // The replica moves to the home that the master has left. Now the master asks.
+    hush(&new);
+    let Client { socket, .. } = clients.remove(0);
+    let mut clients = vec![Client {
+        name: "the master",
+        netns: lab.get("away-home"),
+        target: SocketAddrV4::new(replica.0, PORT),
+        socket: new.into_iter().next().unwrap(),
+        count: 0,
+    }];
+    clients[0]
+        .socket
+        .set_read_timeout(Some(Duration::from_secs(4)))
+        .unwrap();
+    let (new, _, _) = migrate(
+        &lab,
+        replica,
+        &place(2, "other", 7),
+        &place(1, "back", 8),
+        vec![socket],
+        &mut clients,
+        None,
+    )
+    .await;
+    lab.delete("other");
+    clients[0].exchange("the replica has moved");
+    hush(&new);
+    // It brings along the address of the pod that it leaves, too, which is at home here.
+    let moved_on = lab.get("back-home");
+    add_address(
+        &moved_on,
+        Ipv4Addr::new(10, 244, 1, 9),
+        Ipv4Addr::new(10, 244, 1, 8),
+    )
+    .await
+    .unwrap();
+    let (_new, _, _) = migrate(
+        &lab,
+        replica,
+        &place(1, "back", 8),
+        &place(1, "back-home", 9),
+        new,
+        &mut clients,
+        None,
+    )
+    .await;
+    lab.delete("back");
+    clients[0].exchange("the replica has moved on");
 }

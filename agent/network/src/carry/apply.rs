@@ -261,7 +261,8 @@ async fn return_by_home(
     kernel::add_rule(handle, rule(PREFERENCE, Some(address), Some(&pod.name), table)).await
 }
 
-async fn remove_return(handle: &Handle, address: Ipv4Addr) -> Result<(), Error> {
+/// Removes every rule by which packets of the address return, and their table: on a node, or in the pod.
+pub(super) async fn remove_return(handle: &Handle, address: Ipv4Addr) -> Result<(), Error> {
     use rtnetlink::packet_route::rule::RuleAttribute;
     for found in kernel::rules(handle).await? {
         if kernel::rule_is_ours(&found) && found.attributes.contains(&RuleAttribute::Source(address.into())) {

@@ -30,13 +30,11 @@ pub use usage::in_use;
 
 use std::net::Ipv4Addr;
 
-/// Routing table of ours inside pods.
-const POD_TABLE: u32 = 71;
 /// Preference of our rules, before those of every CNI that is known to use rules (the lowest is Cilium's 9 for its proxy
 /// marks, which carried packets do not bear; AWS begins at 512).
 const PREFERENCE: u32 = 71;
 
-/// Routing table of a carried address on a node: the address itself as a number, so that every address has its own.
+/// Routing table of a carried address, on a node and in the pod: the address itself as a number, so that every address has its own.
 fn table_of(address: Ipv4Addr) -> u32 {
     u32::from(address)
 }

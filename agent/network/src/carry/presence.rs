@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::{POD_TABLE, PREFERENCE};
+use super::apply::remove_return;
+use super::{PREFERENCE, table_of};
 use crate::arp;
 use crate::kernel::{
     self, MAIN, Next, destination_of, gateway_of, interface_of, interface_with, route, rule, set_route,
-    table_of,
 };
 use crate::{Error, Netns, sysctl};
 
@@ -25,17 +25,19 @@ pub async fn add_address(pod: &Netns, pod_address: Ipv4Addr, address: Ipv4Addr) 
         // of the connection from the node's connection tracking.
         sysctl::write("ipv4/conf/all/accept_redirects", "0")?;
         sysctl::write(&format!("ipv4/conf/{name}/accept_redirects"), "0")?;
+        // Of its own: the neighbours of one address are not those of another one.
+        let table = table_of(address);
         let routes = kernel::routes(&handle).await?;
         for found in routes
             .iter()
-            .filter(|found| table_of(found) == MAIN && interface_of(found) == Some(interface.index))
+            .filter(|found| kernel::table_of(found) == MAIN && interface_of(found) == Some(interface.index))
         {
             let (network, length) = destination_of(found);
             match gateway_of(found) {
                 Some(gateway) if length == 0 => {
                     set_route(
                         &handle,
-                        route(POD_TABLE, (network, 0), Next::Via(gateway, interface.index)),
+                        route(table, (network, 0), Next::Via(gateway, interface.index)),
                     )
                     .await?;
                 }
@@ -43,14 +45,14 @@ pub async fn add_address(pod: &Netns, pod_address: Ipv4Addr, address: Ipv4Addr) 
                 None if contains(network, length, address) => {
                     set_route(
                         &handle,
-                        route(POD_TABLE, (network, length), Next::OnLink(interface.index)),
+                        route(table, (network, length), Next::OnLink(interface.index)),
                     )
                     .await?;
                 }
                 _ => {}
             }
         }
-        kernel::add_rule(&handle, rule(PREFERENCE, Some(address), None, POD_TABLE)).await?;
+        kernel::add_rule(&handle, rule(PREFERENCE, Some(address), None, table)).await?;
         kernel::add_address(&handle, interface.index, address).await
     })
     .await
@@ -61,13 +63,7 @@ pub async fn remove_address(pod: &Netns, pod_address: Ipv4Addr, address: Ipv4Add
     pod.route("removing the carried address", move |handle| async move {
         let interface = interface_with(&handle, pod_address).await?;
         kernel::remove_address(&handle, interface.index, address).await?;
-        kernel::remove_rule(&handle, rule(PREFERENCE, Some(address), None, POD_TABLE)).await?;
-        let others = kernel::rules(&handle).await?.iter().any(kernel::rule_is_ours);
-        if others {
-            Ok(())
-        } else {
-            kernel::empty_table(&handle, POD_TABLE).await
-        }
+        remove_return(&handle, address).await
     })
     .await
 }

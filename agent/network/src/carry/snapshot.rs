@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 
 use rtnetlink::packet_route::rule::RuleAttribute;
 
-use super::POD_TABLE;
 use crate::kernel::{self, OURS, destination_of, gateway_of, table_of};
 use crate::{Error, Netns, nft};
 
@@ -64,12 +63,7 @@ pub async fn snapshot(netns: &Netns) -> Result<Snapshot, Error> {
                 }
                 found.rules.push(entry);
             }
-            let sources: Vec<_> = found
-                .rules
-                .iter()
-                .filter(|rule| rule.2 == POD_TABLE)
-                .filter_map(|rule| rule.1)
-                .collect();
+            let sources: Vec<_> = found.rules.iter().filter_map(|rule| rule.1).collect();
             let here = kernel::addresses(&handle).await?;
             found.addresses = here
                 .iter()
