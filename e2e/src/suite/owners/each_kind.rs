@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::replicas::PATIENCE;
 use crate::suite::Lab;
 use crate::suite::failures::agents::is_ready;
-use crate::suite::failures::subject::{Identity, Subject, gone, redis_container};
+use crate::suite::failures::subject::{AMPLE, Identity, Subject, gone, redis_container};
 
 /// How long a probe that has failed in a freeze may be seen.
 const AS_BEFORE: Duration = Duration::from_secs(20);
@@ -124,12 +124,14 @@ impl Owned<'_> {
     /// Migrates it to the next node, which has to fail; gives how. Fails if that leaves a target or touches the source.
     pub(super) async fn stays(&self) -> Result<PodMigrationStatus> {
         let migration = self.subject.departs().await?;
-        let status = self.subject.stays(&migration).await?;
-        for leg in &status.legs {
-            if let Some(stand_in) = &leg.pod {
-                gone(self.subject.lab, stand_in).await?;
-            }
+        if !self.keeps_name {
+            return self.subject.stays(&migration).await;
         }
+        let status = migration.failed(AMPLE).await?;
+        for stand_in in status.legs.iter().filter_map(|leg| leg.pod.as_deref()) {
+            gone(self.subject.lab, stand_in).await?;
+        }
+        self.subject.untouched().await?;
         Ok(status)
     }
 
