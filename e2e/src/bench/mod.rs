@@ -5,6 +5,7 @@ pub mod client;
 pub mod criu_stats;
 pub mod figures;
 pub mod floor;
+pub mod look;
 pub mod memory;
 pub mod moved;
 pub mod trace;

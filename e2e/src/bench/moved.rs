@@ -18,7 +18,7 @@ use super::trace::{Trace, Traced};
 use crate::images::redis;
 use crate::{Cluster, Node};
 
-const NAMESPACE: &str = "default";
+pub(super) const NAMESPACE: &str = "default";
 /// How long a pod may take to start, or a migration from end to end.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -264,7 +264,7 @@ fn duration_us(text: &str) -> Result<u64> {
 }
 
 /// Waits, by a watch and so without work for this machine's few processors, until `enough` holds of an object.
-async fn eventually<K>(api: &Api<K>, name: &str, enough: impl Fn(&K) -> bool) -> Result<K>
+pub(super) async fn eventually<K>(api: &Api<K>, name: &str, enough: impl Fn(&K) -> bool) -> Result<K>
 where
     K: kube::Resource + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
 {

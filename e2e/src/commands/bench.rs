@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use godwit_e2e::bench::memory::{self, Pattern, Program, Way};
-use godwit_e2e::bench::{self, Settings};
+use godwit_e2e::bench::{self, Settings, look};
 
 /// Measure the client's gap and the freeze beside the floor (runc and CRIU by hand), as a Markdown table
 #[derive(Debug, Args)]
@@ -19,6 +19,7 @@ pub(super) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Memory(Memory),
+    Look(Look),
 }
 
 #[derive(Debug, Args)]
@@ -70,10 +71,25 @@ struct Memory {
     write: Option<PathBuf>,
 }
 
+/// Measure what a look at a pod, before it is migrated, costs the agent
+#[derive(Debug, Args)]
+struct Look {
+    /// How many looks at each pod
+    #[arg(long, default_value_t = 10)]
+    runs: u32,
+    /// Processes of the crowd
+    #[arg(long, default_value_t = 200)]
+    processes: u32,
+    /// Mappings of all of them together
+    #[arg(long, default_value_t = 5_000)]
+    mappings: u32,
+}
+
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self.what {
             Some(What::Memory(memory)) => memory.run(),
+            Some(What::Look(look)) => look.run(),
             None => self.freeze.run(),
         }
     }
@@ -115,6 +131,26 @@ impl Memory {
         };
         let report = memory::run(&settings)?;
         println!("{}", report.markdown());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Look {
+    fn run(self) -> Result<ExitCode> {
+        let Self {
+            runs,
+            processes,
+            mappings,
+        } = self;
+        let table = look::run(look::Settings {
+            runs,
+            processes,
+            mappings,
+        })?;
+        println!(
+            "`cargo e2e bench look --runs {runs} --processes {processes} --mappings {mappings}`\n\n{}",
+            table.markdown()
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,6 +12,8 @@
 //!
 //! `workload lock FILE UNTIL`: see [`lock`]. `workload unread`: see [`unread`].
 //!
+//! `workload crowd PROCESSES MAPPINGS`: see [`crowd`].
+//!
 //! `workload lines …`: numbered lines on stdout and stderr; see [`lines`].
 //!
 //! `workload zoo PORT`, `workload shm PORT`, `workload files PORT DIR`: see [`zoo`], [`shm`] and [`files`].
@@ -27,6 +29,7 @@
 mod board;
 mod client;
 mod control;
+mod crowd;
 mod files;
 mod journal;
 mod lines;
@@ -52,6 +55,9 @@ fn main() -> ExitCode {
         ["load", port, targets @ ..] => port_of(port).and_then(|port| load::load(port, targets)),
         ["rows", port, address, count] => {
             port_of(port).and_then(|port| rows::rows(port, address, number(&[*count], 0, 1)?))
+        }
+        ["crowd", count @ ..] => {
+            number(count, 0, 200).and_then(|processes| crowd::crowd(processes, number(count, 1, 25)?))
         }
         ["unread"] => unread::unread(),
         ["lock", file, until] => lock::lock(file, until),
