@@ -1,6 +1,7 @@
 //! `spec.freezeBudget`: before the freeze, and in it.
 
 use anyhow::{Context, Result, ensure};
+use godwit_crds::Verdict;
 use serde_json::json;
 
 use crate::migration::told;
@@ -11,7 +12,7 @@ use crate::suite::refusals::refused;
 use crate::suite::{Behaviour, Lab};
 
 pub(super) const TOO_SMALL: Behaviour = Behaviour::new(
-    "a freeze budget that no freeze could keep is refused before anything is made",
+    "a freeze budget that no freeze could keep, and a time that no copy could, are refused before anything is made",
     |lab| Box::pin(too_small(lab)),
 );
 pub(super) const OVERRUN: Behaviour = Behaviour::new(
@@ -23,6 +24,17 @@ async fn too_small(lab: &Lab) -> Result<()> {
     let subject = Subject::start(lab, "subject", "n1").await?;
     let spec = json!({"podName": "subject", "target": {"nodeName": "n2"}, "freezeBudget": "1ms"});
     refused(lab, spec, "FreezeBudgetExceeded", &["1 ms", "spec.freezeBudget"]).await?;
+    let mut slow =
+        json!({"podName": "subject", "target": {"nodeName": "n2"}, "bandwidth": "1k", "timeout": "1m"});
+    refused(lab, slow.clone(), "TimeTooShort", &["spec.timeout", "bandwidth"]).await?;
+    // Who knows better may try.
+    slow["accept"] = json!(["TimeTooShort"]);
+    slow["dryRun"] = json!(true);
+    let ended = lab.migrate_with(slow).await?.succeeded().await?;
+    let status = ended.status.unwrap_or_default();
+    let check = status.preflight.iter().find(|it| it.check == "TimeTooShort");
+    let verdict = check.map(|check| check.verdict);
+    ensure!(verdict == Some(Verdict::Warn), "{check:?}");
     subject.untouched().await?;
     subject.end().await
 }
