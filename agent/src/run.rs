@@ -31,6 +31,7 @@ use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
 use crate::node::{CopyRate, FreezeCost, Node, tracking_method};
+use crate::node_facts;
 use crate::peer::{PeerError, PeerListener, Timing};
 use crate::preflight::EngineVersion;
 
@@ -123,6 +124,8 @@ pub struct Parts {
     pub drain: Drain,
     /// Cancelled when the process ends, after the drain.
     pub ended: CancellationToken,
+    /// Cancelled before the node's label goes: nothing is written about the node any more.
+    pub leaving: CancellationToken,
 }
 
 /// Runs until SIGTERM or SIGINT, then ends in order: the label goes first, running migrations finish (at most 10
@@ -153,6 +156,7 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     }
     info!("ending: no new migration starts, running ones finish");
     readiness.set(false);
+    parts.leaving.cancel();
     if !label.not_ready(LABEL_LIMIT).await {
         warn!("the node's label could not be removed in time");
     }
@@ -202,15 +206,23 @@ async fn live(
         metrics: metrics.clone(),
         drain: Drain::new(),
         ended: ended.clone(),
+        leaving: ended.child_token(),
     };
+    let here = node.clone();
     let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
     let (feed, pods, ended) = (parts.feed.clone(), parts.pods.clone(), ended.clone());
     tokio::spawn(async move { Arc::new(engine).run(&feed, pods, listener, ended).await });
     // The probe tries it on a process of its own.
     let tracking = tokio::task::spawn_blocking(|| tracking_method(godwit_memory::track::probe()));
-    label
-        .set(tracking.await.unwrap_or(godwit_crds::TrackingMethod::None))
-        .await;
+    let tracking = tracking.await.unwrap_or(godwit_crds::TrackingMethod::None);
+    let facts = node_facts::gather(&here).await;
+    label.set(tracking, &facts).await;
+    tokio::spawn(node_facts::keep(
+        here,
+        label.clone(),
+        facts,
+        parts.leaving.clone(),
+    ));
     readiness.set(true);
     Ok(Some(parts))
 }

@@ -1,4 +1,4 @@
-//! The API types of `godwit.dev`, and nothing else.
+//! The API types of `godwit.dev`, and what agents write about their nodes for the operator to compare.
 //!
 //! Every other crate takes the shape of a [`PodMigration`] from here; the YAML beside this crate is
 //! generated from these types by `crdgen`, and a test keeps the two equal.
@@ -8,11 +8,13 @@
 mod bandwidth;
 pub mod checks;
 mod conditions;
+pub mod cpu;
 mod definition;
 mod duration;
 mod legs;
 mod memory;
 mod names;
+mod node_facts;
 mod quantity;
 mod spec;
 mod status;
@@ -25,11 +27,12 @@ pub use legs::{Leg, LegReport};
 pub use memory::{CopyMode, MAX_ROUNDS, MemoryMode, MemoryRound, SourceMemory, TargetMemory, TrackingMethod};
 pub use names::{
     ACCEPTS_NEW_NAME_ANNOTATION, AFFINITY_ANNOTATION, AGENT_READY_LABEL, AUTHORITY_NAME,
-    COMPLETED_ANNOTATION, DOMAIN, GROUP, GUARD_LABEL, LEG_ANNOTATION, LEG_OF_LABEL, MEMORY_TRACKING_LABEL,
-    MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX, ORIGIN_ANNOTATION,
-    PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME, STAND_IN_ANNOTATION, STAND_IN_LABEL, VERSION,
-    WITHHELD_ANNOTATION,
+    COMPLETED_ANNOTATION, CPU_CLASS_LABEL, DOMAIN, GROUP, GUARD_LABEL, LEG_ANNOTATION, LEG_OF_LABEL,
+    MEMORY_TRACKING_LABEL, MIGRATION_FINALIZER, MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, NODE_DNS_SUFFIX,
+    NODE_FACTS_ANNOTATION, ORIGIN_ANNOTATION, PARK_PREFIX, RUNTIME_CLASS, RUNTIME_LABEL, SIGNER_NAME,
+    STAND_IN_ANNOTATION, STAND_IN_LABEL, VERSION, WITHHELD_ANNOTATION,
 };
+pub use node_facts::{CgroupFacts, CriuFacts, Lsm, NodeFacts, NodeFactsError, ProtocolFacts};
 pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};
 pub use status::{

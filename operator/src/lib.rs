@@ -36,6 +36,7 @@ pub mod relay;
 pub mod run;
 pub mod signer;
 pub mod target_pod;
+pub mod unlike;
 
 /// Field manager of everything that the operator applies, and name of its events' reporter.
 pub const FIELD_MANAGER: &str = "godwit-operator";

@@ -1,15 +1,15 @@
-//! Processors (`godwit-preflight`): what programs have found out about the source's when they began must hold at the destination.
+//! Processors: what programs have found out about the source's when they began must hold at the destination.
 
 use super::{CheckInfo, RunsBy};
 
 /// `CpuIncompatible`.
 pub const CPU_INCOMPATIBLE: CheckInfo = CheckInfo {
     name: "CpuIncompatible",
-    runs_by: RunsBy::Both,
+    runs_by: RunsBy::Operator,
     acceptable: true,
-    refuses: "a destination whose processor lacks instructions that the source's has, or keeps the state of vector units otherwise",
+    refuses: "a destination whose processor lacks instructions that the source's has, or keeps the state of vector units otherwise (`CpuIncompatible`)",
     why: "programs, their libraries and compilers at run time have chosen their instructions when they began; they would die at the first that is missing, or CRIU could not put their registers back",
-    cure: "choose a node of the same class, which the agents' node label names",
+    cure: "choose a node of the same class, which the node label `godwit.dev/cpu-class` names; or accept it for programs that use none of the features that the message lists",
 };
 
 /// All of them.

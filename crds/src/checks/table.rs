@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckInfo, later, operator, processes, source};
+use super::{CheckInfo, cpu, later, nodes, operator, processes, source};
 
 /// Where the page is, seen from this crate.
 pub const LIMITS_FILE: &str = "../docs/limits.md";
@@ -12,6 +12,7 @@ const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
 /// The lines of the template in whose place a table comes, and which.
 const TABLES: &[(&str, &[&[CheckInfo]])] = &[
     ("{{operator}}", &[operator::ALL]),
+    ("{{nodes}}", &[cpu::ALL, nodes::ALL]),
     ("{{source}}", &[source::ALL, processes::ALL]),
     ("{{later}}", &[later::ALL]),
 ];

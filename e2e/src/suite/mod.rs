@@ -14,6 +14,7 @@ pub mod identity;
 pub mod logs;
 pub mod memory;
 pub mod moves;
+pub mod nodes;
 pub mod owners;
 pub mod pod_watch;
 pub mod preflight;
@@ -42,6 +43,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         containers::ALL,
         owners::ALL,
         preflight::ALL,
+        nodes::ALL,
         stateful::ALL,
     ]
     .into_iter()
