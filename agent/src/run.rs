@@ -124,8 +124,6 @@ pub struct Parts {
     pub drain: Drain,
     /// Cancelled when the process ends, after the drain.
     pub ended: CancellationToken,
-    /// Cancelled before the node's label goes: nothing is written about the node any more.
-    pub leaving: CancellationToken,
 }
 
 /// Runs until SIGTERM or SIGINT, then ends in order: the label goes first, running migrations finish (at most 10
@@ -156,7 +154,6 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     }
     info!("ending: no new migration starts, running ones finish");
     readiness.set(false);
-    parts.leaving.cancel();
     if !label.not_ready(LABEL_LIMIT).await {
         warn!("the node's label could not be removed in time");
     }
@@ -206,7 +203,6 @@ async fn live(
         metrics: metrics.clone(),
         drain: Drain::new(),
         ended: ended.clone(),
-        leaving: ended.child_token(),
     };
     let here = node.clone();
     let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
@@ -217,12 +213,7 @@ async fn live(
     let tracking = tracking.await.unwrap_or(godwit_crds::TrackingMethod::None);
     let facts = node_facts::gather(&here).await;
     label.set(tracking, &facts).await;
-    tokio::spawn(node_facts::keep(
-        here,
-        label.clone(),
-        facts,
-        parts.leaving.clone(),
-    ));
+    tokio::spawn(node_facts::keep(here, label.clone(), facts, parts.ended.clone()));
     readiness.set(true);
     Ok(Some(parts))
 }

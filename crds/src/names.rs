@@ -22,8 +22,8 @@ pub const MEMORY_TRACKING_LABEL: &str = "godwit.dev/memory-tracking";
 /// Node label that an agent sets with [`RUNTIME_LABEL`]: the [class](crate::cpu::Cpu::class) of its processor. The operator keeps target pods
 /// from nodes by it. It stays while the agent is away, since the scheduler may choose a node even then.
 pub const CPU_CLASS_LABEL: &str = "godwit.dev/cpu-class";
-/// Node annotation that an agent sets with [`AGENT_READY_LABEL`]: what its node is like, as [`crate::NodeFacts`] in JSON. Preflight compares it
-/// between nodes.
+/// Node annotation that an agent sets with [`RUNTIME_LABEL`]: what its node is like, as [`crate::NodeFacts`] in JSON. Preflight compares it
+/// between nodes. It stays for as long as the class does.
 pub const NODE_FACTS_ANNOTATION: &str = "godwit.dev/node-facts";
 /// Pod label on a target pod: the name of the migration that made it.
 pub const MIGRATION_LABEL: &str = "godwit.dev/migration";

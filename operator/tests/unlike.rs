@@ -7,12 +7,18 @@ mod support;
 use godwit_crds::{MigrationPhase, NODE_FACTS_ANNOTATION, TargetSpec, Verdict};
 use godwit_operator::decide::{Action, Decision, decide};
 use godwit_operator::facts::Observed;
+use godwit_operator::node_selector::selects;
 use godwit_operator::preflight::{self, Check};
 use godwit_operator::relay;
+use godwit_operator::unlike::obstacle;
 use k8s_openapi::api::core::v1::Node;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use serde_json::{Value, json};
 use support::{FACTS, at, node, observed, pod};
 
+const PAGES: &str = r#"{"pageSize": 65536}"#;
 const POOR: &str = r#"{"cpu": "x86_64;sse2;xsave.size=832", "pageSize": 4096}"#;
 
 /// A node with these facts (none: without) and this class.
@@ -96,10 +102,7 @@ fn a_poorer_processor_that_is_accepted_is_a_warning_and_is_not_kept_away_from() 
 
 #[test]
 fn what_no_one_can_accept_is_refused_whatever_is_accepted() {
-    let mut observed = among(vec![
-        plain("n1"),
-        unlike("n2", Some(r#"{"pageSize": 65536}"#), None),
-    ]);
+    let mut observed = among(vec![plain("n1"), unlike("n2", Some(PAGES), None)]);
     observed.migration.spec.accept = vec!["NodePageSize".to_owned(), "CpuIncompatible".to_owned()];
     assert_eq!(
         decide(&observed, at(5)).status.reason.as_deref(),
@@ -140,7 +143,7 @@ fn every_alternative_of_the_users_own_has_it_and_a_later_move_does_not_inherit_i
 fn a_class_that_lies_or_is_missing_is_replaced_by_the_nodes_name() {
     let liar = unlike("n2", Some(POOR), Some("rich"));
     let without = unlike("n4", Some(POOR), None);
-    let pages = unlike("n5", Some(r#"{"pageSize": 65536}"#), Some("pages"));
+    let pages = unlike("n5", Some(PAGES), Some("pages"));
     let observed = anywhere(vec![plain("n1"), liar, plain("n3"), without, pages]);
     let fields: Vec<Value> = ["n1", "n2", "n4", "n5"]
         .map(|name| not_in("metadata.name", name))
@@ -233,7 +236,30 @@ fn a_node_that_joined_since_is_compared_when_the_target_pod_is_bound_to_it() {
     );
 }
 
+proptest! {
+    /// Whatever agents and others have written: the scheduler can choose a node if and only if the operator would not refuse it.
+    #[test]
+    fn the_scheduler_and_the_operator_agree(
+        nodes in vec((select(vec![Some(FACTS), Some(POOR), Some(PAGES), Some("{}"), Some("garbage"), None]), select(vec![Some("rich"), Some("poor"), None])), 0..12),
+        accept in any::<bool>(),
+    ) {
+        let mut all = vec![plain("n1")];
+        all.extend(nodes.iter().enumerate().map(|(number, (facts, class))| unlike(&format!("m{number}"), *facts, *class)));
+        let mut observed = anywhere(all);
+        if accept {
+            observed.migration.spec.accept = vec!["CpuIncompatible".to_owned()];
+        }
+        let selector = serde_json::from_value(json!({"nodeSelectorTerms": terms(&observed)})).unwrap();
+        for node in &observed.nodes[1..] {
+            let refused = obstacle(&observed, "n1", node).is_some();
+            prop_assert_eq!(selects(&selector, node), !refused, "{:?}", node.metadata);
+        }
+    }
+}
+
 #[test]
 fn the_facts_of_the_tests_are_facts() {
-    assert!(godwit_crds::NodeFacts::from_annotation(FACTS).is_ok());
+    for facts in [FACTS, POOR, PAGES] {
+        assert!(godwit_crds::NodeFacts::from_annotation(facts).is_ok());
+    }
 }

@@ -56,10 +56,9 @@ impl NodeLabel {
 
     /// The agent goes away, the runtime stays; tries for as long as `limit`. True: done (or the node is gone).
     pub async fn not_ready(&self, limit: Duration) -> bool {
-        // The next agent may be of another release, and bring another CRIU. The processor stays what it is.
+        // What the node is like stays: the scheduler may choose it for a pod even now.
         let labels = json!({AGENT_READY_LABEL: null, MEMORY_TRACKING_LABEL: null});
-        let annotations = json!({NODE_FACTS_ANNOTATION: null});
-        tokio::time::timeout(limit, self.insist(labels, annotations))
+        tokio::time::timeout(limit, self.insist(labels, json!({})))
             .await
             .is_ok()
     }
