@@ -39,6 +39,9 @@ pub struct NodeFacts {
     /// Mode of transparent huge pages: `always`, `madvise` or `never`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub huge_pages: Option<String>,
+    /// Whether packets can be queued there (`nft_queue` or `xt_NFQUEUE`), as tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_queues: Option<bool>,
     /// Versions of the conversation between agents that this one speaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<ProtocolFacts>,
@@ -150,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    const WHOLE: &str = r#"{"cpu":"x86_64;avx,sse2;xsave.size=832","pageSize":4096,"criu":{"version":"4.2","features":{"timens":true,"uffd-noncoop":false}},"cgroup":{"version":1,"hierarchies":["cpu,cpuacct","freezer"]},"lsm":"apparmor","pidMax":4194304,"hugePages":"madvise","protocol":{"oldest":1,"newest":2}}"#;
+    const WHOLE: &str = r#"{"cpu":"x86_64;avx,sse2;xsave.size=832","pageSize":4096,"criu":{"version":"4.2","features":{"timens":true,"uffd-noncoop":false}},"cgroup":{"version":1,"hierarchies":["cpu,cpuacct","freezer"]},"lsm":"apparmor","pidMax":4194304,"hugePages":"madvise","packetQueues":true,"protocol":{"oldest":1,"newest":2}}"#;
 
     #[test]
     fn what_is_written_is_read_and_stays_as_it_is() {

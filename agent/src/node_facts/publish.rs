@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use godwit_container::host::Host;
 use godwit_crds::{NodeFacts, ProtocolFacts};
+use godwit_network::probe;
 use godwit_preflight::cpu;
 use godwit_transfer::PROTOCOL_VERSIONS;
 use tokio::{select, task, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{features, kernel, without};
-use crate::{kube_side::NodeLabel, node::Node};
+use crate::{failure::chain, kube_side::NodeLabel, node::Node};
 
 /// How often it is looked whether something has changed: an administrator sets a sysctl, or the mode of huge pages.
 #[cfg(not(feature = "fault-injection"))]
@@ -24,6 +25,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub async fn gather(node: &Node) -> NodeFacts {
     NodeFacts {
         criu: features::ask(node).await,
+        packet_queues: packet_queues(None).await,
         ..of_kernel(&node.host).await
     }
 }
@@ -46,6 +48,7 @@ async fn follow(node: &Node, label: &NodeLabel, mut published: NodeFacts) {
         };
         let now = NodeFacts {
             criu,
+            packet_queues: packet_queues(published.packet_queues).await,
             ..of_kernel(&node.host).await
         };
         if now != published {
@@ -55,13 +58,31 @@ async fn follow(node: &Node, label: &NodeLabel, mut published: NodeFacts) {
     }
 }
 
-/// All but CRIU's part, which is empty.
+/// Whether packets can be queued; a module may be loaded at any time, so a no is asked for again.
+async fn packet_queues(before: Option<bool>) -> Option<bool> {
+    if before == Some(true) {
+        return before;
+    }
+    match probe::packet_queues().await {
+        Ok(has) => Some(has),
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "it is not known whether packets can be queued"
+            );
+            None
+        }
+    }
+}
+
+/// All but what has to be tried, which is empty.
 async fn of_kernel(host: &Host) -> NodeFacts {
     let host = host.clone();
     let read = move || NodeFacts {
         cpu: Some(without::applied(&host, cpu::here())),
         page_size: kernel::page_size(),
         criu: None,
+        packet_queues: None,
         cgroup: kernel::cgroups(&host),
         lsm: Some(kernel::security_module(&host)),
         pid_max: kernel::pid_max(&host),

@@ -57,6 +57,15 @@ pub const NODE_PROTOCOL: CheckInfo = CheckInfo {
     why: "the agents would part before anything is copied",
     cure: "finish the upgrade of the agents",
 };
+/// Packets can be queued.
+pub const NODE_PACKET_QUEUES: CheckInfo = CheckInfo {
+    name: "NodePacketQueues",
+    runs_by: RunsBy::Operator,
+    acceptable: false,
+    refuses: "a source or a destination whose kernel cannot queue packets (`NoPacketQueue`)",
+    why: "packets for the pod wait in a queue while it is frozen, and what it would say too early ends in one",
+    cure: "load the kernel module `nft_queue` or `xt_NFQUEUE` on that node",
+};
 /// Memory can be filled in after the restore.
 pub const NODE_USERFAULTFD: CheckInfo = CheckInfo {
     name: "NodeUserfaultfd",
@@ -120,6 +129,7 @@ pub const ALL: &[CheckInfo] = &[
     NODE_CGROUPS,
     NODE_CRIU,
     NODE_PROTOCOL,
+    NODE_PACKET_QUEUES,
     NODE_USERFAULTFD,
     NODE_CLOCKS,
     NODE_LSM,

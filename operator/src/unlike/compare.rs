@@ -4,7 +4,7 @@ use godwit_crds::checks::CheckInfo;
 use godwit_crds::checks::cpu::CPU_INCOMPATIBLE;
 use godwit_crds::checks::nodes::{
     NODE_ARCHITECTURE, NODE_CGROUPS, NODE_CLOCKS, NODE_CRIU, NODE_GUARD_PAGES, NODE_HUGE_PAGES, NODE_LSM,
-    NODE_PAGE_SIZE, NODE_PIDS, NODE_PROTOCOL, NODE_USERFAULTFD,
+    NODE_PACKET_QUEUES, NODE_PAGE_SIZE, NODE_PIDS, NODE_PROTOCOL, NODE_USERFAULTFD,
 };
 use godwit_crds::cpu::{Cpu, lacking, summary};
 use godwit_crds::{CgroupFacts, Lsm, MEMORY_TRACKING_LABEL, NodeFacts, TrackingMethod};
@@ -14,13 +14,14 @@ use kube::ResourceExt;
 use super::Unlike;
 
 /// Every check that [`compare`] does, in its order, with the reason that its findings have.
-pub const CHECKS: [(&CheckInfo, &str); 12] = [
+pub const CHECKS: [(&CheckInfo, &str); 13] = [
     (&NODE_ARCHITECTURE, "ArchitectureDiffers"),
     (&CPU_INCOMPATIBLE, "CpuIncompatible"),
     (&NODE_PAGE_SIZE, "PageSizeDiffers"),
     (&NODE_CGROUPS, "CgroupsDiffer"),
     (&NODE_CRIU, "CriuOlder"),
     (&NODE_PROTOCOL, "VersionMismatch"),
+    (&NODE_PACKET_QUEUES, "NoPacketQueue"),
     (&NODE_USERFAULTFD, "UserfaultfdMissing"),
     (&NODE_CLOCKS, "ClocksNotKept"),
     (&NODE_LSM, "SecurityModuleDiffers"),
@@ -86,6 +87,7 @@ impl Pair<'_> {
             name if name == NODE_CGROUPS.name => self.cgroups(),
             name if name == NODE_CRIU.name => self.criu(),
             name if name == NODE_PROTOCOL.name => self.protocol(),
+            name if name == NODE_PACKET_QUEUES.name => self.packet_queues(),
             name if name == NODE_USERFAULTFD.name => self.userfaultfd(),
             name if name == NODE_CLOCKS.name => self.clocks(),
             name if name == NODE_LSM.name => self.security_module(),
@@ -181,6 +183,17 @@ impl Pair<'_> {
             );
             (true, message)
         })
+    }
+
+    fn packet_queues(&self) -> Found {
+        let nodes = [(self.source, self.from), (self.destination, self.to)];
+        let (_, node) = nodes
+            .iter()
+            .find(|(facts, _)| facts.packet_queues == Some(false))?;
+        let message = format!(
+            "the kernel of node {node} cannot queue packets, which wait while the pod is frozen; load the module nft_queue or xt_NFQUEUE there"
+        );
+        Some((true, message))
     }
 
     fn userfaultfd(&self) -> Found {

@@ -7,7 +7,7 @@ fn facts(change: impl FnOnce(&mut Value)) -> NodeFacts {
     let mut value = json!({
         "cpu": "x86_64;avx,avx2,sse2;xsave.size=832", "pageSize": 4096,
         "criu": {"version": "4.2", "features": {"uffd-noncoop": true, "timens": true, "pagemap_scan_guard_pages": true}},
-        "cgroup": {"version": 2}, "lsm": "apparmor", "pidMax": 4_194_304, "hugePages": "madvise",
+        "cgroup": {"version": 2}, "lsm": "apparmor", "pidMax": 4_194_304, "hugePages": "madvise", "packetQueues": true,
         "protocol": {"oldest": 1, "newest": 2},
     });
     change(&mut value);
@@ -36,7 +36,7 @@ fn like_nodes_have_nothing_to_find() {
 
 #[test]
 fn each_difference_is_found_once_and_by_its_name() {
-    let cases: [(&str, Value, &str, bool); 15] = [
+    let cases: [(&str, Value, &str, bool); 16] = [
         (
             "/cpu",
             json!("x86_64;avx,sse2;xsave.size=832"),
@@ -72,6 +72,7 @@ fn each_difference_is_found_once_and_by_its_name() {
             true,
         ),
         ("/criu/features/timens", json!(false), "ClocksNotKept", true),
+        ("/packetQueues", json!(false), "NoPacketQueue", true),
         ("/lsm", json!("none"), "SecurityModuleDiffers", true),
         ("/lsm", json!("selinux"), "SecurityModuleDiffers", true),
         ("/pidMax", json!(32_768), "PidMaxLower", false),
@@ -115,6 +116,7 @@ fn what_is_not_known_is_not_compared() {
         "lsm",
         "pidMax",
         "hugePages",
+        "packetQueues",
         "protocol",
     ] {
         assert_eq!(
@@ -133,6 +135,14 @@ fn what_is_not_known_is_not_compared() {
 fn userfaultfd_matters_only_where_memory_is_filled_in() {
     let without = facts(|facts| facts["criu"]["features"]["uffd-noncoop"] = json!(false));
     assert_eq!(compare(("n1", &facts(|_| {})), ("n2", &without), false), []);
+}
+
+#[test]
+fn packets_must_be_queued_on_both_nodes() {
+    let without = facts(|facts| facts["packetQueues"] = json!(false));
+    let unlike = compare(("n1", &without), ("n2", &facts(|_| {})), true);
+    assert_eq!(unlike[0].reason, "NoPacketQueue");
+    assert!(unlike[0].message.contains("node n1"));
 }
 
 #[test]
