@@ -10,7 +10,7 @@ use godwit_operator::facts::Observed;
 use godwit_operator::node_selector::selects;
 use godwit_operator::preflight::{self, Check};
 use godwit_operator::relay;
-use godwit_operator::unlike::obstacle;
+use godwit_operator::unlike::Source;
 use k8s_openapi::api::core::v1::Node;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -250,8 +250,9 @@ proptest! {
             observed.migration.spec.accept = vec!["CpuIncompatible".to_owned()];
         }
         let selector = serde_json::from_value(json!({"nodeSelectorTerms": terms(&observed)})).unwrap();
+        let source = Source::of(&observed, "n1");
         for node in &observed.nodes[1..] {
-            let refused = obstacle(&observed, "n1", node).is_some();
+            let refused = source.obstacle(node).is_some();
             prop_assert_eq!(selects(&selector, node), !refused, "{:?}", node.metadata);
         }
     }

@@ -8,7 +8,7 @@ use godwit_crds::{ConditionType, Leg, MigrationPhase};
 use super::parking::{Parking, progress};
 use super::step::{Action, Step};
 use crate::owner::Owner;
-use crate::unlike::{self, Unlike};
+use crate::unlike::{Source, Unlike};
 use crate::{facts, reason, relay};
 
 /// Graces run out without an event in the cluster.
@@ -134,5 +134,5 @@ fn follow(step: &mut Step<'_>, target: &k8s_openapi::api::core::v1::Pod) {
 /// What keeps the pod from moving to that node: it may have joined the cluster since preflight, or changed.
 fn unlike(step: &Step<'_>, node: &str) -> Option<Unlike> {
     let source = &step.plan()?.source_node;
-    unlike::obstacle(step.observed, source, step.observed.node(node)?)
+    Source::of(step.observed, source).obstacle(step.observed.node(node)?)
 }

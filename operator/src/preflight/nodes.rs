@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::{Check, unlike};
 use crate::facts::{self, Observed};
 use crate::relay;
-use crate::unlike::obstacle as unlike_obstacle;
+use crate::unlike::Source;
 
 /// Of two migrations of one pod the older one goes ahead, and one that is under way always.
 pub(super) fn another_migration(observed: &Observed) -> Check {
@@ -74,7 +74,12 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
             ..
         }) => {
             checks.extend(named_target(observed, source_node, target, may_stay));
-            let destination: Vec<&Node> = observed.node(target).into_iter().collect();
+            let source = Source::of(observed, source_node);
+            let destination = observed.node(target);
+            let destination: Vec<_> = destination
+                .map(|node| (node, source.between(node)))
+                .into_iter()
+                .collect();
             checks.extend(unlike::checks(observed, source_node, &destination));
         }
         Some(TargetSpec {
@@ -176,6 +181,7 @@ fn any_target(
     labels: &BTreeMap<String, String>,
     otherwise: &str,
 ) -> Vec<Check> {
+    let source = Source::of(observed, source_node);
     let mut why_not = Vec::new();
     let mut usable = Vec::new();
     for node in observed.nodes.iter().filter(|node| {
@@ -183,10 +189,17 @@ fn any_target(
             .iter()
             .all(|(key, value)| node.labels().get(key) == Some(value))
     }) {
-        let unlike = || unlike_obstacle(observed, source_node, node).map(|it| unlike::told(&it, node));
-        match obstacle(observed, node, but).map(str::to_owned).or_else(unlike) {
-            Some(obstacle) => why_not.push(format!("{}: {obstacle}", node.name_any())),
-            None => usable.push(node),
+        let mut why = obstacle(observed, node, but).map(str::to_owned);
+        if why.is_none() {
+            let found = source.between(node);
+            let first = found.as_ref().and_then(|found| source.first_obstacle(found));
+            match first {
+                Some(first) => why = Some(unlike::told(&first, node)),
+                None => usable.push((node, found)),
+            }
+        }
+        if let Some(why) = why {
+            why_not.push(format!("{}: {why}", node.name_any()));
         }
     }
     if !usable.is_empty() {

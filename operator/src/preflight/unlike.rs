@@ -9,26 +9,26 @@ use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::Observed;
-use crate::unlike::{CHECKS, Unlike, between, facts_of};
+use crate::unlike::{CHECKS, Unlike, facts_of};
 
 const UNKNOWN: &str = "NodesUnknown";
 /// Nodes that are named in one message.
 const NAMED: usize = 5;
 
+/// A node, and what differs there; `None` if that is not known.
+pub(super) type Compared<'a> = (&'a Node, Option<Vec<Unlike>>);
+
 /// One check for each thing that was compared, of the nodes to which the pod may go; only the first where there was nothing to compare. A source
 /// without a node has been refused before.
-pub(super) fn checks(observed: &Observed, source_node: &str, destinations: &[&Node]) -> Vec<Check> {
+pub(super) fn checks(observed: &Observed, source_node: &str, destinations: &[Compared<'_>]) -> Vec<Check> {
     let Some(source) = observed.node(source_node) else {
         return Vec::new();
     };
     let mut checks = vec![known(source, destinations)];
-    let compared: Vec<Vec<Unlike>> = destinations
-        .iter()
-        .filter_map(|node| between(observed, source_node, node))
-        .collect();
-    if !compared.is_empty() {
+    let compared = || destinations.iter().filter_map(|(_, unlike)| unlike.as_ref());
+    if compared().next().is_some() {
         checks.extend(CHECKS.iter().map(|(check, reason)| {
-            let found = compared.iter().flatten();
+            let found = compared().flatten();
             let found: Vec<&Unlike> = found.filter(|it| it.check.name == check.name).collect();
             result(check, reason, &found)
         }));
@@ -59,8 +59,9 @@ fn result(check: &'static godwit_crds::checks::CheckInfo, reason: &'static str, 
     }
 }
 
-fn known(source: &Node, destinations: &[&Node]) -> Check {
-    let nodes = std::iter::once(source).chain(destinations.iter().copied());
+fn known(source: &Node, destinations: &[Compared<'_>]) -> Check {
+    let unknown = destinations.iter().filter(|(_, unlike)| unlike.is_none());
+    let nodes = std::iter::once(source).chain(unknown.map(|(node, _)| *node));
     let unknown: Vec<String> = nodes.filter_map(|node| facts_of(node).err()).collect();
     if unknown.is_empty() {
         return Check::pass(&NODES_KNOWN, UNKNOWN);

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Affinity, Node, NodeSelectorRequirement, NodeSe
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
 
-use super::obstacle;
+use super::Source;
 use crate::facts::Observed;
 
 /// Most nodes and classes that a pod names. What is beyond is found out when the pod is bound to such a node.
@@ -34,13 +34,14 @@ impl Avoid {
         if target.is_some_and(|target| target.node_name.is_some()) {
             return Self::default();
         }
+        let source = Source::of(observed, source_node);
         let (mut unlike, mut like) = (Vec::new(), BTreeSet::new());
         for node in observed
             .nodes
             .iter()
             .filter(|node| node.name_any() != source_node)
         {
-            match obstacle(observed, source_node, node) {
+            match source.obstacle(node) {
                 Some(obstacle) => unlike.push((node, obstacle)),
                 None => like.extend(class_of(node)),
             }

@@ -10,8 +10,8 @@ mod avoid;
 mod compare;
 mod known;
 
-use godwit_crds::MemoryMode;
 use godwit_crds::checks::CheckInfo;
+use godwit_crds::{MemoryMode, NodeFacts};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
@@ -48,21 +48,47 @@ impl Unlike {
     }
 }
 
-/// What differs at `node` from the node of that name; `None` if one of them is not known.
-pub fn between(observed: &Observed, source_node: &str, node: &Node) -> Option<Vec<Unlike>> {
-    let source = facts_of(observed.node(source_node)?).ok()?;
-    let destination = facts_of(node).ok()?;
-    let fills_in = observed.migration.spec.memory != MemoryMode::StopAndCopy
-        && compare::tracks(observed.node(source_node)?);
-    Some(compare(
-        (source_node, &source),
-        (&node.name_any(), &destination),
-        fills_in,
-    ))
+/// The node of the pod that is to move, to compare others with. Its facts are read once: there may be thousands of other nodes.
+#[derive(Debug)]
+pub struct Source<'a> {
+    observed: &'a Observed,
+    name: &'a str,
+    facts: Option<NodeFacts>,
+    fills_in: bool,
 }
 
-/// The first thing that keeps a pod of the node of that name from moving to `node`.
-pub fn obstacle(observed: &Observed, source_node: &str, node: &Node) -> Option<Unlike> {
-    let mut unlike = between(observed, source_node, node)?.into_iter();
-    unlike.find(|it| it.stands_in_the_way(observed))
+impl<'a> Source<'a> {
+    /// The node of that name, in the eyes of the migration that was observed.
+    pub fn of(observed: &'a Observed, name: &'a str) -> Self {
+        let node = observed.node(name);
+        Self {
+            observed,
+            name,
+            facts: node.and_then(|node| facts_of(node).ok()),
+            fills_in: observed.migration.spec.memory != MemoryMode::StopAndCopy
+                && node.is_some_and(compare::tracks),
+        }
+    }
+
+    /// What differs at `node`; `None` if one of the two is not known.
+    pub fn between(&self, node: &Node) -> Option<Vec<Unlike>> {
+        let source = self.facts.as_ref()?;
+        let destination = facts_of(node).ok()?;
+        Some(compare(
+            (self.name, source),
+            (&node.name_any(), &destination),
+            self.fills_in,
+        ))
+    }
+
+    /// The first of these that keeps the pod from moving.
+    pub fn first_obstacle(&self, unlike: &[Unlike]) -> Option<Unlike> {
+        let mut unlike = unlike.iter();
+        unlike.find(|it| it.stands_in_the_way(self.observed)).cloned()
+    }
+
+    /// The first thing that keeps the pod from moving to `node`.
+    pub fn obstacle(&self, node: &Node) -> Option<Unlike> {
+        self.first_obstacle(&self.between(node)?)
+    }
 }
