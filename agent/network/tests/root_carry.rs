@@ -7,6 +7,8 @@
 )]
 
 mod lab;
+#[path = "lab/moving.rs"]
+mod moving;
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -18,236 +20,18 @@ mod lab;
 mod repair;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::time::Duration;
 
 use godwit_network::Netns;
-use godwit_network::carry::{
-    CarryRecord, Origin, add_address, apply, end, flip, in_use, prepare, remove_address, settle, snapshot,
-    start_forwarding, survey_forward, survey_own, sweep, take_over_home,
-};
-use godwit_network::hold::{Hold, QueueNumbers};
+use godwit_network::carry::{apply, end, in_use, remove_address, snapshot, sweep};
 use lab::{Lab, within};
+use moving::{Client, Place, hush, migrate, node_address, serve_all};
 
 const CARRIED: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 7);
 /// The address, and its home.
 const AT_HOME: (Ipv4Addr, u8) = (CARRIED, 1);
 const PORT: u16 = 80;
-
-/// Servers stop when this changes.
-static FREEZE: AtomicU32 = AtomicU32::new(0);
-/// So one test at a time.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-/// Answers every eight bytes, on a thread of its own, until the peer closes.
-fn serve(mut socket: TcpStream) {
-    let born = FREEZE.load(Ordering::SeqCst);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 8];
-        socket.set_nodelay(true).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        while FREEZE.load(Ordering::SeqCst) == born {
-            match socket.read_exact(&mut buffer) {
-                Ok(()) if socket.write_all(&buffer).is_ok() => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                _ => return,
-            }
-        }
-    });
-}
-
-fn serve_all(netns: &Netns, port: u16) {
-    let listener = netns
-        .visit(|| Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()))
-        .unwrap();
-    std::thread::spawn(move || listener.incoming().for_each(|socket| serve(socket.unwrap())));
-}
-
-struct Client {
-    name: &'static str,
-    netns: Netns,
-    target: SocketAddrV4,
-    socket: TcpStream,
-    count: u64,
-}
-
-impl Client {
-    fn connect(name: &'static str, netns: &Netns, target: SocketAddrV4) -> Self {
-        let socket = Self::dial(name, netns, target);
-        Self {
-            name,
-            netns: netns.clone(),
-            target,
-            socket,
-            count: 0,
-        }
-    }
-
-    fn dial(name: &'static str, netns: &Netns, target: SocketAddrV4) -> TcpStream {
-        let dialled = netns
-            .visit(|| Ok(TcpStream::connect_timeout(&target.into(), Duration::from_secs(4))))
-            .unwrap();
-        let socket = dialled.unwrap_or_else(|error| panic!("{name} to {target}: {error}"));
-        socket.set_nodelay(true).unwrap();
-        // A lost packet comes again after five seconds only.
-        socket.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
-        socket
-    }
-
-    fn ask(&mut self) {
-        self.count += 1;
-        self.socket.write_all(&self.count.to_be_bytes()).unwrap();
-    }
-
-    fn hear(&mut self, when: &str) {
-        let mut buffer = [0; 8];
-        self.socket
-            .read_exact(&mut buffer)
-            .unwrap_or_else(|error| panic!("{}, {when}: {error}", self.name));
-        assert_eq!(u64::from_be_bytes(buffer), self.count, "{}", self.name);
-    }
-
-    fn exchange(&mut self, when: &str) {
-        self.ask();
-        self.hear(when);
-        assert_eq!(
-            repair::retransmissions(&self.socket),
-            0,
-            "{}, {when}: nothing was lost",
-            self.name
-        );
-    }
-}
-
-fn node_address(n: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 77, 0, 10 + n)
-}
-
-struct Place<'a> {
-    node: u8,
-    pod: &'a str,
-    address: Ipv4Addr,
-}
-
-/// One move of the sockets, as the agents do it; gives the sockets at the new place and the two records: the new owner's, and the old node's, if
-/// that is another one.
-async fn migrate(
-    lab: &Lab,
-    (carried, home): (Ipv4Addr, u8),
-    from: &Place<'_>,
-    to: &Place<'_>,
-    old: Vec<TcpStream>,
-    clients: &mut [Client],
-    third_home: Option<&CarryRecord>,
-) -> (Vec<TcpStream>, CarryRecord, Option<CarryRecord>) {
-    let (source, target) = (
-        lab.get(&format!("n{}", from.node)),
-        lab.get(&format!("n{}", to.node)),
-    );
-    let (old_pod, new_pod) = (lab.get(from.pod), lab.get(to.pod));
-    add_address(&new_pod, to.address, carried).await.unwrap();
-    add_address(&new_pod, to.address, carried).await.unwrap();
-    let return_by = (to.node != home).then(|| node_address(home));
-    let origin = if from.node == to.node {
-        Origin::Pod(old_pod.clone(), from.address)
-    } else {
-        Origin::Node(node_address(from.node))
-    };
-    let owner = survey_own(&target, carried, to.address, origin, return_by)
-        .await
-        .unwrap();
-    prepare(&target, &owner).await.unwrap();
-    let forwarder = if from.node == to.node {
-        None
-    } else {
-        let next_hop = node_address(to.node);
-        let forwarder = survey_forward(
-            &source,
-            &old_pod,
-            from.address,
-            carried,
-            next_hop,
-            from.node == home,
-        )
-        .await
-        .unwrap();
-        prepare(&source, &forwarder).await.unwrap();
-        Some(forwarder)
-    };
-    let prepared = Hold::prepare(old_pod.clone(), QueueNumbers::default())
-        .await
-        .unwrap();
-
-    let active = prepared.activate().unwrap();
-    for client in &mut *clients {
-        client.ask();
-    }
-    std::thread::sleep(Duration::from_millis(20));
-    let new: Vec<_> = old
-        .iter()
-        .map(|socket| repair::restore(&new_pod, &repair::freeze(socket)))
-        .collect();
-    active.persist_output_drop().await.unwrap();
-
-    let start = Instant::now();
-    flip(&target, &owner).await.unwrap();
-    for socket in &new {
-        serve(socket.try_clone().unwrap());
-    }
-    let taken_over = start.elapsed();
-    if let Some(record) = third_home {
-        flip(&lab.get(&format!("n{home}")), record).await.unwrap();
-    }
-    if let Some(forwarder) = &forwarder {
-        flip(&source, forwarder).await.unwrap();
-    }
-    let flipped = start.elapsed();
-    start_forwarding(&old_pod, from.address).await.unwrap();
-    let ready = start.elapsed();
-    let releasing = tokio::spawn(active.release_forward());
-    let waiting = tokio::task::spawn_blocking({
-        let mut sockets: Vec<_> = clients
-            .iter()
-            .map(|client| (client.name, client.count, client.socket.try_clone().unwrap()))
-            .collect();
-        move || {
-            for (name, count, socket) in &mut sockets {
-                let mut buffer = [0; 8];
-                socket
-                    .read_exact(&mut buffer)
-                    .unwrap_or_else(|error| panic!("{name}: held question: {error}"));
-                assert_eq!(u64::from_be_bytes(buffer), *count, "{name}");
-                println!("  {name}: answered after {:?}", start.elapsed());
-            }
-        }
-    });
-    waiting.await.unwrap();
-    releasing.await.unwrap().unwrap();
-    println!(
-        "n{} -> n{}: owned {taken_over:?}, flipped {flipped:?}, forwarding {ready:?}",
-        from.node, to.node
-    );
-    if to.node == home {
-        take_over_home(&new_pod, to.address, carried).await.unwrap();
-    }
-    for client in &mut *clients {
-        client.exchange("before the announcements");
-    }
-    settle(&target, &owner).await.unwrap();
-    if let Some(forwarder) = &forwarder {
-        settle(&source, forwarder).await.unwrap();
-    }
-    if let Some(record) = third_home {
-        settle(&lab.get(&format!("n{home}")), record).await.unwrap();
-    }
-    for client in &mut *clients {
-        client.exchange("after the announcements");
-    }
-    // What the kernel of the frozen pod still had must not be heard, nor what it says when it is killed.
-    drop(old);
-    (new, owner, forwarder)
-}
 
 /// Nodes at which the rule against invalid packets never matched.
 fn undropped(nodes: &[Netns]) -> usize {
@@ -264,16 +48,8 @@ fn filters(nodes: &[Netns]) -> Vec<String> {
     nodes.iter().map(|node| within(node, read)).collect()
 }
 
-/// Ends the threads that serve these sockets, without a word on the wire: a pod that is frozen.
-fn hush(sockets: &[TcpStream]) {
-    FREEZE.fetch_add(1, Ordering::SeqCst);
-    std::thread::sleep(Duration::from_millis(100));
-    let _ = sockets;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_connections_follow_the_pod_everywhere() {
-    let _turn = TURN.lock().await;
     let mut lab = Lab::new();
     lab.nodes();
     let first = lab.pod("first", 1, 7);
@@ -549,120 +325,4 @@ async fn open_connections_follow_the_pod_everywhere() {
             snapshot(netns).await.unwrap()
         );
     }
-}
-
-/// Both ends of a connection are in pods that move: in turn, each to the other's home, and from pod to pod there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pods_that_have_both_moved_go_on_talking() {
-    let _turn = TURN.lock().await;
-    let mut lab = Lab::new();
-    lab.nodes();
-    let (master, replica) = ((CARRIED, 1), (Ipv4Addr::new(10, 244, 2, 7), 2));
-    let first = lab.pod("first", 1, 7);
-    let other = lab.pod("other", 2, 7);
-    for (name, node, host) in [
-        ("away", 3, 5),
-        ("away-home", 3, 6),
-        ("back", 1, 8),
-        ("back-home", 1, 9),
-    ] {
-        lab.pod(name, node, host);
-    }
-    let place = |node, pod, host| Place {
-        node,
-        pod,
-        address: Ipv4Addr::new(10, 244, node, host),
-    };
-    let listener = first
-        .visit(|| Ok(TcpListener::bind(("0.0.0.0", PORT)).unwrap()))
-        .unwrap();
-    let mut clients = vec![Client::connect(
-        "the replica",
-        &other,
-        SocketAddrV4::new(master.0, PORT),
-    )];
-    let accepted = listener.accept().unwrap().0;
-    drop(listener);
-    // Until the freeze.
-    clients[0].ask();
-    let mut buffer = [0; 8];
-    (&accepted).read_exact(&mut buffer).unwrap();
-    (&accepted).write_all(&buffer).unwrap();
-    clients[0].hear("before all moves");
-
-    // The master leaves its home, and moves on to another pod there.
-    let (new, _, _) = migrate(
-        &lab,
-        master,
-        &place(1, "first", 7),
-        &place(3, "away", 5),
-        vec![accepted],
-        &mut clients,
-        None,
-    )
-    .await;
-    lab.delete("first");
-    clients[0].exchange("the master has moved");
-    hush(&new);
-    let (new, _, _) = migrate(
-        &lab,
-        master,
-        &place(3, "away", 5),
-        &place(3, "away-home", 6),
-        new,
-        &mut clients,
-        None,
-    )
-    .await;
-    lab.delete("away");
-    clients[0].exchange("the master has moved on");
-
-    // The replica moves to the home that the master has left. Now the master asks.
-    hush(&new);
-    let Client { socket, .. } = clients.remove(0);
-    let mut clients = vec![Client {
-        name: "the master",
-        netns: lab.get("away-home"),
-        target: SocketAddrV4::new(replica.0, PORT),
-        socket: new.into_iter().next().unwrap(),
-        count: 0,
-    }];
-    clients[0]
-        .socket
-        .set_read_timeout(Some(Duration::from_secs(4)))
-        .unwrap();
-    let (new, _, _) = migrate(
-        &lab,
-        replica,
-        &place(2, "other", 7),
-        &place(1, "back", 8),
-        vec![socket],
-        &mut clients,
-        None,
-    )
-    .await;
-    lab.delete("other");
-    clients[0].exchange("the replica has moved");
-    hush(&new);
-    // It brings along the address of the pod that it leaves, too, which is at home here.
-    let moved_on = lab.get("back-home");
-    add_address(
-        &moved_on,
-        Ipv4Addr::new(10, 244, 1, 9),
-        Ipv4Addr::new(10, 244, 1, 8),
-    )
-    .await
-    .unwrap();
-    let (_new, _, _) = migrate(
-        &lab,
-        replica,
-        &place(1, "back", 8),
-        &place(1, "back-home", 9),
-        new,
-        &mut clients,
-        None,
-    )
-    .await;
-    lab.delete("back");
-    clients[0].exchange("the replica has moved on");
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use godwit_network::Netns;
 
@@ -18,11 +19,10 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
-        let prefix = format!(
-            "gwt-{}-{}-",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        // A run that was killed leaves its own, and PIDs come again.
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("gwt-{}-{now}-{number}-", std::process::id());
         Self {
             prefix,
             names: Vec::new(),

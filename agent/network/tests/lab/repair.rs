@@ -1,5 +1,7 @@
 //! Moves a live TCP socket between namespaces by `TCP_REPAIR`, as CRIU does.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::io::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
