@@ -43,10 +43,10 @@ pub(super) fn check(way: Way, memory: u64) -> Option<Finding> {
 
 fn message(takes: Duration, how: &str, rate: u64, memory: u64, left: Duration) -> String {
     format!(
-        "to copy {} MiB of memory takes about {} s at the {} KiB/s that {how}, and {} s are left of spec.timeout: raise spec.timeout or the bandwidth (spec.bandwidth, agent.bandwidth)",
+        "to copy {} MiB of memory takes about {} s at the {} kB/s that {how}, and {} s are left of spec.timeout: raise spec.timeout or the bandwidth (spec.bandwidth, agent.bandwidth)",
         memory >> 20,
         takes.as_secs(),
-        rate >> 10,
+        rate / 1000,
         left.as_secs()
     )
 }
@@ -67,7 +67,7 @@ mod tests {
     fn a_cap_that_is_too_low_is_refused_and_a_slow_network_is_warned_of() {
         let refused = found(Some(MIB), Some(500 * MIB)).unwrap();
         assert!(refused.refuse);
-        for part in ["1024 MiB", "1024 s", "1024 KiB/s", "100 s", "spec.timeout"] {
+        for part in ["1024 MiB", "1024 s", "1048 kB/s", "100 s", "spec.timeout"] {
             assert!(refused.message.contains(part), "{part}: {}", refused.message);
         }
         let warned = found(Some(500 * MIB), Some(MIB)).unwrap();

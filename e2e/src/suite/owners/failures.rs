@@ -34,7 +34,8 @@ async fn run(lab: &Lab) -> Result<()> {
         .await
         .context("after all the failures")?;
     for owned in owned {
-        owned.subject.end().await?;
+        // An owner would make another pod in place of a deleted one.
+        owned.subject.leave().await?;
     }
     Ok(())
 }
