@@ -76,6 +76,7 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![entry],
         ..Manifest::default()
     };

@@ -209,6 +209,7 @@ async fn a_link_that_is_cut_inside_an_object() {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),
@@ -288,6 +289,7 @@ async fn a_peer_that_takes_nothing() {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),

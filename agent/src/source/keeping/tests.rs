@@ -44,6 +44,7 @@ fn manifest() -> Manifest {
         hostname: "h".to_owned(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "app".to_owned(),
             image_id: "i".to_owned(),

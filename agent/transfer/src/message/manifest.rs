@@ -81,4 +81,8 @@ pub struct Manifest {
     /// Bytes of memory that only the pod's processes have, and that the target's node has to take; 0 if the source's agent does not say.
     #[prost(uint64, tag = "20")]
     pub memory_bytes: u64,
+    /// Files of the node, as paths in the containers, that are not the same on the target's node, which the user has accepted: CRIU is not to hold
+    /// their size and build against the source's.
+    #[prost(string, repeated, tag = "8")]
+    pub other_files: Vec<String>,
 }

@@ -27,6 +27,7 @@ fn manifest() -> Message {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![container],
         ..Manifest::default()
     })
@@ -78,7 +79,11 @@ pub fn drive(input: &[u8]) -> (usize, usize) {
     } else {
         Party::Dialer
     };
-    let role = [Role::Migrate, Role::Lane, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)];
+    let role = if flags & 16 == 0 {
+        [Role::Migrate, Role::Lane, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)]
+    } else {
+        Role::HostFiles
+    };
     let Some((mut out, mut inbound)) = staged(party, role, usize::from(stage % 10)) else {
         return (0, 0);
     };
@@ -133,6 +138,12 @@ fn answer(out: &mut Outbound, event: &Event) {
         Message::Ping(nonce) => Message::Pong(*nonce),
         Message::Abort(_) => Message::AbortOk(Empty {}),
         Message::CarryMove(_) | Message::CarryEnded(_) => Message::CarryOk(Empty {}),
+        Message::WantedFiles(_) => Message::FoundFiles(godwit_transfer::FoundFiles {
+            files: vec![godwit_transfer::FoundFile {
+                state: godwit_transfer::FileState::Same.into(),
+                ..Default::default()
+            }],
+        }),
         _ => return,
     };
     let _ = out.send(&answer);
