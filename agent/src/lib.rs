@@ -11,6 +11,7 @@ pub mod fault;
 pub mod files;
 pub mod haste;
 pub mod health;
+pub mod host_files;
 mod host_paths;
 pub mod identity;
 pub mod install;

@@ -25,6 +25,7 @@ use crate::cli::{RunOptions, UninstallOptions};
 use crate::drain::Drain;
 use crate::engine::Engine;
 use crate::health::{Readiness, router};
+use crate::host_files::HostFileCache;
 use crate::identity::{IdentityError, IdentityKeeper};
 use crate::install::{self, HostNode, InstallError, Installation};
 use crate::journal::{JournalDir, JournalError};
@@ -245,6 +246,7 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
         freeze_cost: FreezeCost::default(),
         copy_rate: CopyRate::default(),
         engine: EngineVersion::default(),
+        host_files: HostFileCache::default(),
         name: name.clone(),
         host,
         journals: JournalDir::new(layout.journal_dir()),

@@ -10,6 +10,7 @@ use super::roster::{Roster, Stranger};
 use crate::{
     carry,
     failure::chain,
+    host_files,
     node::Node,
     peer::{
         Caller, PeerError, PeerListener,
@@ -45,6 +46,7 @@ pub(super) async fn serve(
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
                 Role::Lane => lane(&roster, caller).await,
+                Role::HostFiles => within(host_files(&node, &roster, caller)).await,
                 Role::Unspecified => {
                     caller
                         .refuse("RoleUnknown", "this agent does not know what the caller wants")
@@ -97,6 +99,15 @@ async fn lane(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
                 .await
         }
     }
+}
+
+/// The source of a migration asks which files are here: of one that has a task here, or of one that may come.
+async fn host_files(node: &Node, roster: &Roster, caller: Caller) -> Result<(), PeerError> {
+    let known = roster.target_of(&caller.hello().migration_uid, caller.node());
+    if known.is_ok() || host_files::entitled(node, &caller).await {
+        return host_files::answer(&node.host.root(), &node.host_files, caller).await;
+    }
+    refuse(caller, Stranger::Unknown).await
 }
 
 async fn refuse(caller: Caller, stranger: Stranger) -> Result<(), PeerError> {

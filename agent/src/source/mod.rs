@@ -7,6 +7,7 @@
 //! | `bystanders` | the others, which are only frozen |
 //! | `discover` | finding the pod on the node |
 //! | `connect` | the connection to the target's agent |
+//! | `host_files` | files of the node that the pod uses, held against the target's |
 //! | `copying` | files, while the pod runs |
 //! | `keeping` | the same while memory is copied: another one in its place |
 //! | `ahead` | memory, while the pod runs |
@@ -39,6 +40,7 @@ mod dump;
 mod facts;
 mod flags;
 mod freeze;
+mod host_files;
 mod images;
 mod keeping;
 mod logs;

@@ -196,6 +196,7 @@ impl Attempt {
             source_pod_uid: &self.source_pod_uid,
             containers: &self.containers,
             sysv_owner: self.sysv_owner.as_deref(),
+            other_files: &self.manifest.other_files,
             directory: &directory,
             sender,
             progress: &self.progress,

@@ -67,7 +67,7 @@ impl CheckInfo {
 }
 
 /// All checks, by group, in the order of the documentation.
-pub const ALL: &[&[CheckInfo]] = &[operator::ALL, source::ALL, processes::ALL, later::ALL];
+pub const ALL: &[&[CheckInfo]] = &[operator::ALL, source::ALL, processes::ALL, files::ALL, later::ALL];
 
 /// Every check.
 pub fn all() -> impl Iterator<Item = &'static CheckInfo> {

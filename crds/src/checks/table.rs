@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckInfo, later, operator, processes, source};
+use super::{CheckInfo, files, later, operator, processes, source};
 
 /// Where the page is, seen from this crate.
 pub const LIMITS_FILE: &str = "../docs/limits.md";
@@ -13,6 +13,7 @@ const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
 const TABLES: &[(&str, &[&[CheckInfo]])] = &[
     ("{{operator}}", &[operator::ALL]),
     ("{{source}}", &[source::ALL, processes::ALL]),
+    ("{{files}}", &[files::ALL]),
     ("{{later}}", &[later::ALL]),
 ];
 
