@@ -3,6 +3,7 @@
 mod accepted;
 mod budget;
 mod dry_run;
+mod library;
 mod silent;
 
 use super::Behaviour;
@@ -13,6 +14,7 @@ pub const ALL: &[Behaviour] = &[
     dry_run::IMMOVABLE,
     accepted::BEHAVIOUR,
     silent::BEHAVIOUR,
+    library::BEHAVIOUR,
     budget::TOO_SMALL,
     budget::OVERRUN,
 ];
