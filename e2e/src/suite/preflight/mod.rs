@@ -1,6 +1,7 @@
 //! What is known before anything is made: by the operator, and by the source's agent from a look at the running pod.
 
 mod accepted;
+mod bind_now;
 mod budget;
 mod dry_run;
 mod library;
@@ -15,6 +16,7 @@ pub const ALL: &[Behaviour] = &[
     accepted::BEHAVIOUR,
     silent::BEHAVIOUR,
     library::BEHAVIOUR,
+    bind_now::BEHAVIOUR,
     budget::TOO_SMALL,
     budget::OVERRUN,
 ];
