@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use godwit_transfer::{ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
+use godwit_transfer::{Agreed, ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
 use tokio::time::{Instant, sleep};
 
-use super::{attempt::Attempt, facts::SourcePod, memory::own_memory, sysv};
+use super::{attempt::Attempt, clock, facts::SourcePod, memory::own_memory, sysv};
 use crate::{
     carry::{Carried, NodeAt},
     failure::{AtStep, Failure},
@@ -51,11 +51,20 @@ impl Attempt {
         let Some((sender, receiver)) = &mut self.link else {
             return Err(not_connected(step));
         };
+        let sent = clock::now_us();
         sender.send(Message::Manifest(manifest)).await.at(step)?;
-        talk::expect(receiver, step, |message| {
-            matches!(message, Message::ManifestOk(_))
+        let mut agreed = Agreed::default();
+        talk::expect(receiver, step, |message| match message {
+            Message::ManifestOk(answer) => {
+                agreed = *answer;
+                true
+            }
+            _ => false,
         })
-        .await
+        .await?;
+        let warning = clock::warning(&target.name, sent, agreed, clock::now_us());
+        self.status.warn(warning.into_iter().collect());
+        Ok(())
     }
 
     /// What is to be moved.

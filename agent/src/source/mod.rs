@@ -7,6 +7,7 @@
 //! | `bystanders` | the others, which are only frozen |
 //! | `discover` | finding the pod on the node |
 //! | `connect` | the connection to the target's agent |
+//! | `clock` | whether the two nodes' clocks are alike |
 //! | `host_files` | files of the node that the pod uses, held against the target's |
 //! | `copying` | files, while the pod runs |
 //! | `keeping` | the same while memory is copied: another one in its place |
@@ -32,6 +33,7 @@ mod ahead;
 mod attempt;
 mod bystanders;
 mod checkpoint;
+mod clock;
 mod connect;
 mod containers;
 mod copying;
@@ -57,6 +59,7 @@ mod task;
 mod undo;
 mod volumes;
 
+pub(crate) use clock::now_us;
 pub(crate) use containers::{lasting, moved};
 pub use images::ImagesError;
 pub use memory::MemoryError;

@@ -26,9 +26,9 @@ pub use limits::{
     MAX_UNSTORED, MAX_VOLUMES, MAX_WANTED_FILES, MAX_WANTED_SYMBOLS,
 };
 pub use message::{
-    Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, FileState, FoundFile,
-    FoundFiles, Hello, HostPath, Manifest, Message, Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse,
-    RestoreFailed, Restored, Role, Running, Stored, Verdict, VerdictAnswer, WantedFile, WantedFiles,
+    Abort, Agreed, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, FileState,
+    FoundFile, FoundFiles, Hello, HostPath, Manifest, Message, Nonce, ObjectEnd, ObjectStart, PodAddress,
+    Refuse, RestoreFailed, Restored, Role, Running, Stored, Verdict, VerdictAnswer, WantedFile, WantedFiles,
     WantedSymbol, Welcome,
 };
 pub use object::{ObjectError, ObjectId, ObjectKind, ObjectSpec, Pass};

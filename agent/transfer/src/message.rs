@@ -14,7 +14,7 @@ use prost::Oneof;
 
 pub use carry::{CarryEnded, CarryMove};
 pub use host_files::{FileState, FoundFile, FoundFiles, WantedFile, WantedFiles, WantedSymbol};
-pub use manifest::{ContainerEntry, HostPath, Manifest, PodAddress};
+pub use manifest::{Agreed, ContainerEntry, HostPath, Manifest, PodAddress};
 pub use object::{ObjectEnd, ObjectStart};
 pub use opening::{Abort, Hello, Nonce, Refuse, Role, Welcome};
 pub use outcome::{Committed, RestoreFailed, Restored, Running, Verdict, VerdictAnswer};
@@ -58,7 +58,7 @@ pub enum Message {
     Manifest(Manifest),
     /// Target: it can take that.
     #[prost(message, tag = "11")]
-    ManifestOk(Empty),
+    ManifestOk(Agreed),
     /// Source: chunks of a new object follow. Made by `begin_object`, never sent by hand.
     #[prost(message, tag = "12")]
     ObjectStart(ObjectStart),

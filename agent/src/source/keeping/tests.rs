@@ -117,7 +117,10 @@ impl Stage {
         assert_eq!(resumes, None);
         sender.send(Message::Manifest(manifest())).await.unwrap();
         from_source.recv().await.unwrap();
-        target.send(Message::ManifestOk(Empty {})).await.unwrap();
+        target
+            .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+            .await
+            .unwrap();
         receiver.recv().await.unwrap();
 
         let dir = tempfile::tempdir().unwrap();

@@ -86,3 +86,14 @@ pub struct Manifest {
     #[prost(string, repeated, tag = "8")]
     pub other_files: Vec<String>,
 }
+
+/// The target can take what the manifest names. Its clock is told along, by which the source knows whether the two nodes' clocks are alike.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Agreed {
+    /// When the manifest arrived, by the target's clock (`CLOCK_REALTIME`, microseconds of Unix time); 0: not told.
+    #[prost(uint64, tag = "1")]
+    pub received_us: u64,
+    /// When this was sent, by the same.
+    #[prost(uint64, tag = "2")]
+    pub sent_us: u64,
+}

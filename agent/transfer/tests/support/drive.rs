@@ -41,7 +41,7 @@ fn script(role: Role) -> Vec<(bool, Message)> {
     ];
     let migration = vec![
         (true, manifest()),
-        (false, Message::ManifestOk(Empty {})),
+        (false, Message::ManifestOk(godwit_transfer::Agreed::default())),
         (true, Message::EndParking(Empty {})),
         (false, Message::Parked(ContainerName::new("a"))),
         (true, Message::Frozen(Empty {})),
@@ -133,7 +133,7 @@ fn answer(out: &mut Outbound, event: &Event) {
     let Event::Message(message) = event else { return };
     let answer = match message {
         Message::Hello(_) => Message::Welcome(Welcome { version: 1 }),
-        Message::Manifest(_) => Message::ManifestOk(Empty {}),
+        Message::Manifest(_) => Message::ManifestOk(godwit_transfer::Agreed::default()),
         Message::EndParking(_) => Message::Parked(ContainerName::new("a")),
         Message::Ping(nonce) => Message::Pong(*nonce),
         Message::Abort(_) => Message::AbortOk(Empty {}),

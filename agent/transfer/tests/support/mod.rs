@@ -171,7 +171,8 @@ impl Pair {
         pair.source_says(&hello(Role::Migrate)).unwrap();
         pair.target_says(&welcome()).unwrap();
         pair.source_says(&manifest(names)).unwrap();
-        pair.target_says(&Message::ManifestOk(EMPTY)).unwrap();
+        pair.target_says(&Message::ManifestOk(godwit_transfer::Agreed::default()))
+            .unwrap();
         pair
     }
 
