@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a conversation of questions may last.
 const TALK_LIMIT: Duration = Duration::from_secs(30);
+/// The same of questions about files: the first time they are read from a disk. Longer than the source waits.
+const FILES_LIMIT: Duration = Duration::from_mins(3);
 
 /// Answers every caller until `ended`.
 pub(super) async fn serve(
@@ -46,7 +48,10 @@ pub(super) async fn serve(
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
                 Role::Lane => lane(&roster, caller).await,
-                Role::HostFiles => within(host_files(&node, &roster, caller)).await,
+                Role::HostFiles => {
+                    let talk = host_files(&node, &roster, caller);
+                    timeout(FILES_LIMIT, talk).await.unwrap_or(Ok(()))
+                }
                 Role::Unspecified => {
                     caller
                         .refuse("RoleUnknown", "this agent does not know what the caller wants")

@@ -7,14 +7,17 @@ use godwit_crds::checks::files::HOST_FILE_DIFFERS;
 use godwit_preflight::{Container, Finding};
 use k8s_openapi::api::core::v1;
 use kube::Api;
+use tokio::time::timeout;
 
 use super::finding::of_node;
 use crate::failure::chain;
 use crate::host_files::{Destination, compared, used};
 use crate::node::Node;
 
-/// For each of the two nodes: both fit into the time that a look has.
+/// For each of the two nodes.
 const LIMIT: Duration = Duration::from_secs(3);
+/// For all of it: less than a look has.
+const WHOLE: Duration = Duration::from_secs(6);
 
 /// The checks. What could not be compared in time is warned of: it is compared before the manifest in any case.
 pub(super) async fn check(
@@ -23,7 +26,9 @@ pub(super) async fn check(
     destination: &str,
     containers: Vec<Container>,
 ) -> Vec<Finding> {
-    match findings(node, migration, destination, containers).await {
+    let late = || Err(format!("it takes more than {} s", WHOLE.as_secs()));
+    let found = timeout(WHOLE, findings(node, migration, destination, containers)).await;
+    match found.unwrap_or_else(|_| late()) {
         Ok(findings) => findings,
         Err(why) => vec![Finding {
             refuse: false,

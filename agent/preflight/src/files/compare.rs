@@ -13,6 +13,10 @@ const SYMBOL: &str = "HostSymbolMissing";
 #[cfg(test)]
 pub(super) const NAMES: &[&str] = &[DIFFERS, MISSING, INCOMPARABLE, SYMBOL];
 
+const GONE: &str = " (deleted)";
+/// Of `//deleted`, as a path has it.
+const GONE_ROOT: &str = "/deleted";
+
 /// Symbols that are named in messages; the others are counted.
 const NAMED: usize = 8;
 
@@ -27,12 +31,20 @@ pub fn compare(source: &HostFile, node: &str, found: &Found) -> Vec<Finding> {
 }
 
 fn missing(source: &HostFile, node: &str) -> Finding {
-    let message = format!(
-        "{node} has no {}, which {} uses as {}; install it there, or choose another node",
-        source.on_node,
-        users(source),
-        source.path
-    );
+    let message = if is_gone(source) {
+        format!(
+            "{}, which {} uses, has been removed or replaced on the source's node since; start the pod anew",
+            source.path.trim_end_matches(GONE),
+            users(source)
+        )
+    } else {
+        format!(
+            "{node} has no {}, which {} uses as {}; install it there, or choose another node",
+            source.on_node,
+            users(source),
+            source.path
+        )
+    };
     finding(
         MISSING,
         source,
@@ -40,6 +52,12 @@ fn missing(source: &HostFile, node: &str) -> Finding {
         source.path.clone(),
         message,
     )
+}
+
+/// Whether the source's node has it under that name no more: the kernel says so behind the name, of a file that is mounted itself behind the root of
+/// its mount (`d_path` in `fs/d_path.c`, `show_mountinfo`).
+fn is_gone(source: &HostFile) -> bool {
+    source.path.ends_with(GONE) || source.on_node.ends_with(GONE_ROOT) && !source.path.ends_with(GONE_ROOT)
 }
 
 fn differs(source: &HostFile, node: &str, other: &Other) -> Vec<Finding> {
@@ -263,6 +281,23 @@ mod tests {
         let content = source.content.as_ref();
         let wanted = content.map(|it| (it.size, &it.digest[..]));
         compare(source, "n2", &Found::of(here, wanted, []))
+    }
+
+    #[test]
+    fn what_was_replaced_on_the_source_is_told_so() {
+        let mut file = source(Some(1));
+        let text = |file: &HostFile| against(file, None).remove(0).message;
+        assert!(text(&file).contains("n2 has no /opt/libfoo.so.2"));
+        file.on_node.push_str("/deleted");
+        let message = text(&file);
+        assert!(
+            message.contains("/usr/lib/libfoo.so.2, which")
+                && message.contains("replaced on the source's node"),
+            "{message}"
+        );
+        file.on_node = "/opt/libfoo.so.2 (deleted)".into();
+        file.path.push_str(" (deleted)");
+        assert_eq!(text(&file), message);
     }
 
     #[test]
