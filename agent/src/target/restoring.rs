@@ -10,7 +10,7 @@ use std::{
 use godwit_container::{
     cgroup::Freezer,
     discover::discover,
-    images::{blank_sysv, forget_sizes},
+    images::{blank_sysv, forget_sizes, wind_timers},
 };
 use godwit_network::{
     Netns,
@@ -159,6 +159,7 @@ impl Restoring<'_> {
         if !shared.is_empty() {
             forget_sizes(&container.image_dir, &shared).at(TargetStep::Receive)?;
         }
+        wind_timers(&container.image_dir).at(TargetStep::Receive)?;
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;
