@@ -9,6 +9,9 @@ pub const LIMITS_FILE: &str = "../docs/limits.md";
 
 const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
 
+/// What `cargo e2e table` makes of the workloads that are tried in a cluster, and the line in whose place it comes.
+const WORKLOADS: (&str, &str) = ("{{workloads}}", include_str!("../../docs/workloads.md"));
+
 /// The lines of the template in whose place a table comes, and which.
 const TABLES: &[(&str, &[&[CheckInfo]])] = &[
     ("{{operator}}", &[operator::ALL]),
@@ -24,6 +27,8 @@ pub fn limits_page() -> String {
     for line in TEMPLATE.lines() {
         if let Some((_, checks)) = TABLES.iter().find(|(mark, _)| *mark == line) {
             page.push_str(&table(checks));
+        } else if line == WORKLOADS.0 {
+            page.push_str(WORKLOADS.1);
         } else {
             page.push_str(line);
             page.push('\n');

@@ -22,6 +22,7 @@ pub mod restarts;
 pub mod rollout;
 pub mod stateful;
 pub mod volumes;
+pub mod workloads;
 
 pub use behaviour::Behaviour;
 pub use lab::{Lab, address_of, node_of, workload_container};
@@ -43,6 +44,7 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         owners::ALL,
         preflight::ALL,
         stateful::ALL,
+        workloads::ALL,
     ]
     .into_iter()
     .flatten()
