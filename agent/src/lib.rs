@@ -20,6 +20,7 @@ pub mod logs;
 pub mod metrics;
 pub mod netns;
 pub mod node;
+pub mod node_report;
 pub mod peer;
 pub mod preflight;
 pub mod progress;

@@ -31,6 +31,7 @@ use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
 use crate::node::{CopyRate, FreezeCost, Node, tracking_method};
+use crate::node_report::ReportKeeper;
 use crate::peer::{PeerError, PeerListener, Timing};
 use crate::preflight::EngineVersion;
 
@@ -203,6 +204,12 @@ async fn live(
         drain: Drain::new(),
         ended: ended.clone(),
     };
+    let reports = ReportKeeper {
+        node: node.clone(),
+        drain: parts.drain.clone(),
+        metrics: metrics.clone(),
+        interval: options.report_interval,
+    };
     let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
     let (feed, pods, ended) = (parts.feed.clone(), parts.pods.clone(), ended.clone());
     tokio::spawn(async move { Arc::new(engine).run(&feed, pods, listener, ended).await });
@@ -212,6 +219,7 @@ async fn live(
         .set(tracking.await.unwrap_or(godwit_crds::TrackingMethod::None))
         .await;
     readiness.set(true);
+    tokio::spawn(reports.run());
     Ok(Some(parts))
 }
 

@@ -54,6 +54,9 @@ pub const GUARD_LABEL: &str = "godwit.dev/guards-name";
 pub const LEG_OF_LABEL: &str = "godwit.dev/leg-of";
 /// `PodMigration` annotation on a leg: which of the two.
 pub const LEG_ANNOTATION: &str = "godwit.dev/leg";
+/// `NodeReport` annotation: any new value asks the node's agent to look at its pods at once; the report says to which value it is the
+/// answer.
+pub const LOOK_ANNOTATION: &str = "godwit.dev/look";
 /// Pod label on a stand-in: the name of the pod whose workload it runs.
 pub const STAND_IN_LABEL: &str = "godwit.dev/stands-in-for";
 /// Pod annotation on a stand-in: as JSON, what makes a pod the one that it stands in for (name, labels, owner references).

@@ -26,6 +26,7 @@ pub mod health;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod node_report;
 pub mod node_selector;
 pub mod observe;
 pub mod owner;

@@ -4,6 +4,7 @@
 mod claims;
 mod owner;
 mod relay;
+mod unasked;
 
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -14,6 +15,8 @@ use thiserror::Error;
 use crate::admission::{self, Mode};
 use crate::facts::Observed;
 use crate::relay::{Relay, Role, target};
+
+pub use unasked::{Shared, unasked};
 
 /// Why facts are missing.
 #[derive(Debug, Error)]

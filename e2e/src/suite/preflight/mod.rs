@@ -3,6 +3,7 @@
 mod accepted;
 mod budget;
 mod dry_run;
+mod report;
 mod silent;
 
 use super::Behaviour;
@@ -15,4 +16,5 @@ pub const ALL: &[Behaviour] = &[
     silent::BEHAVIOUR,
     budget::TOO_SMALL,
     budget::OVERRUN,
+    report::BEHAVIOUR,
 ];
