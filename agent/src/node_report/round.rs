@@ -32,7 +32,18 @@ pub(super) async fn round(node: &Node, drain: &Drain, urgent: bool) -> Result<Ve
     let mut looks = Vec::with_capacity(pods.len());
     for pod in &pods {
         drain.idle().await;
-        let seen = timeout(ONE_POD, look(node, &Subject { pod, spec: &spec, left })).await;
+        let seen = timeout(
+            ONE_POD,
+            look(
+                node,
+                &Subject {
+                    pod,
+                    spec: &spec,
+                    left,
+                },
+            ),
+        )
+        .await;
         let (checks, more) = told(seen.unwrap_or_else(|_| vec![unseen(&node.name)]), pods.len(), 0);
         looks.push(PodLook {
             uid: pod.uid().unwrap_or_default(),

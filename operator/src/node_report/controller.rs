@@ -9,7 +9,7 @@ use godwit_crds::{AgentLook, NodeReport, NodeReportStatus, is_ignored};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::runtime::controller::{Action, Config};
+use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
@@ -80,12 +80,27 @@ pub async fn run(client: Client, end: CancellationToken) {
         .with_config(Config::default().concurrency(1))
         .graceful_shutdown_on(end.cancelled_owned())
         .run(reconcile, on_error, context)
-        .for_each(|answered| async move {
-            if let Err(error) = answered {
-                tracing::debug!(%error, "controller of reports");
-            }
-        })
+        .fold(false, async |said, answered| unwatched(said, answered.err()))
         .await;
+}
+
+/// Says once that the watch is interrupted: without a definition it would be for ever. Gives whether that has been said.
+fn unwatched(said: bool, error: Option<Error<AnswerError, watcher::Error>>) -> bool {
+    match error {
+        None => false,
+        Some(Error::QueueError(error)) => {
+            if !said {
+                tracing::warn!(
+                    %error,
+                    "the watch of the nodes' reports is interrupted; it goes on by itself. Without a definition of NodeReport there are \
+                     no reports: kubectl apply --server-side -f charts/godwit/crds"
+                );
+            }
+            true
+        }
+        // Told by `on_error`.
+        Some(_) => said,
+    }
 }
 
 async fn reconcile(report: Arc<NodeReport>, context: Arc<Context>) -> Result<Action, AnswerError> {

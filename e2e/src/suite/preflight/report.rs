@@ -142,8 +142,32 @@ async fn create(lab: &Lab, name: &str, metadata: &Value, spec: &Value) -> Result
     made.map(drop).with_context(|| format!("create pod {name}"))
 }
 
-/// A fresh report of the node, as a user gets one.
+/// A fresh report of the node, as a user gets one; prints what it cost the agent.
 async fn asked(lab: &Lab) -> Result<NodeReportStatus> {
+    let before = processor_time(lab)?;
+    let status = answered(lab).await?;
+    let spent = processor_time(lab)?.saturating_sub(before);
+    println!(
+        "        {} pods: {spent:?} of the agent's processor time",
+        status.pods.len()
+    );
+    Ok(status)
+}
+
+/// That of the node's agent: what its threads have had (`Documentation/scheduler/sched-stats.rst`, first field of schedstat).
+fn processor_time(lab: &Lab) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for pid in lab.cluster().node(NODE)?.pids_of("godwit-agent") {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+            let ran = text.split_whitespace().next().unwrap_or_default();
+            sum += Duration::from_nanos(ran.parse().unwrap_or(0));
+        }
+    }
+    Ok(sum)
+}
+
+async fn answered(lab: &Lab) -> Result<NodeReportStatus> {
     let reports: Api<NodeReport> = Api::all(lab.client());
     let request = format!("{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos());
     let annotation = json!({"metadata": {"annotations": {LOOK_ANNOTATION: request}}});
