@@ -140,6 +140,10 @@ fn asked_for(pod: Pod, nodes: Vec<Node>, migrations: &[PodMigration]) -> Observe
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{Request, Response};
+    use kube::client::Body;
     use serde_json::{Value, json};
 
     use super::*;
@@ -183,6 +187,50 @@ mod tests {
         let stand_in = json!({"annotations": {"godwit.dev/stand-in": "{\"name\": \"redis-0\"}"}});
         let (name, others) = names(pod(&stand_in));
         assert_eq!((name.as_str(), others.len()), ("redis-0", 2));
+    }
+
+    #[tokio::test]
+    async fn what_pods_share_is_read_once() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let answer = if path.ends_with("/replicasets/redis") {
+                json!({"metadata": {"name": "redis", "namespace": "shop", "uid": "set"}, "spec": {"selector": {}}})
+            } else {
+                json!({"metadata": {}, "items": []})
+            };
+            heard.lock().unwrap().push(path);
+            let body = Body::from(answer.to_string().into_bytes());
+            async move { Ok::<_, std::convert::Infallible>(Response::new(body)) }
+        });
+        let client = Client::new(service, "default");
+        let mut shared = Shared::default();
+        let owned = json!({"ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "redis", "uid": "set", "controller": true},
+        ]});
+        for _ in 0..3 {
+            let observed = Box::pin(unasked(&client, &mut shared, pod(&owned)))
+                .await
+                .unwrap();
+            assert!(
+                matches!(observed.owner, Some(Owner::Lives(_))),
+                "{:?}",
+                observed.owner
+            );
+            Box::pin(unasked(&client, &mut shared, pod(&json!({}))))
+                .await
+                .unwrap();
+        }
+        let asked = asked.lock().unwrap();
+        assert_eq!(
+            *asked,
+            [
+                "/api/v1/nodes",
+                "/apis/godwit.dev/v1alpha1/podmigrations",
+                "/apis/apps/v1/namespaces/shop/replicasets/redis",
+            ]
+        );
     }
 
     #[test]
