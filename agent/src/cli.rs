@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use godwit_crds::Bandwidth;
 
+use crate::node_report::Interval;
 use crate::telemetry::LogFormat;
 
 /// The node side of Godwit: moves running pods between nodes.
@@ -68,6 +69,9 @@ pub struct RunOptions {
     /// What the migrations of this node send at most while their pods run, in bytes per second: a quantity such as `100M`.
     #[arg(long)]
     pub bandwidth: Option<Bandwidth>,
+    /// Time between two looks at all pods of this node for its report; 0: only when asked.
+    #[arg(long, default_value = "5m")]
+    pub report_interval: Interval,
     /// What this image brings along for the node.
     #[arg(long, default_value = "/opt/godwit")]
     pub payload: PathBuf,

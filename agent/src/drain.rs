@@ -56,6 +56,12 @@ impl Drain {
         }
     }
 
+    /// Waits until nothing runs.
+    pub async fn idle(&self) {
+        // The sender lives in `self`: it cannot be gone.
+        let _ = self.state.subscribe().wait_for(|state| state.running == 0).await;
+    }
+
     /// True once the end has begun.
     pub fn draining(&self) -> bool {
         self.state.borrow().draining
@@ -100,8 +106,11 @@ mod tests {
             let drain = drain.clone();
             async move { drain.finish(Duration::from_secs(30)).await }
         });
+        let idle = tokio::time::timeout(Duration::from_millis(10), drain.idle()).await;
+        assert!(idle.is_err());
         drop(running);
         drop(resumed);
+        drain.idle().await;
         assert_eq!(waiting.await.unwrap(), Ok(()));
         drain.started().await;
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use godwit_crds::NodeReportStatus;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -57,6 +58,54 @@ pub struct Metrics {
     bytes_sent: Counter,
     bytes_received: Counter,
     carried: Gauge,
+    report: ReportGauges,
+}
+
+/// What this node's report says, without what it says of whom.
+#[derive(Debug, Clone, Default)]
+struct ReportGauges {
+    pods: Gauge,
+    movable: Gauge,
+    unmovable: Gauge,
+    ignored: Gauge,
+    observed_at: Gauge,
+}
+
+impl ReportGauges {
+    fn registered(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        for (name, help, gauge) in [
+            (
+                "node_pods",
+                "Pods of this node that its NodeReport is about",
+                &gauges.pods,
+            ),
+            (
+                "node_pods_movable",
+                "Those of them that could be moved",
+                &gauges.movable,
+            ),
+            (
+                "node_pods_unmovable",
+                "Those of them that a migration would refuse; why, the NodeReport says",
+                &gauges.unmovable,
+            ),
+            (
+                "node_pods_ignored",
+                "Pods of this node that nobody moves: of DaemonSets, static ones, and those that have ended",
+                &gauges.ignored,
+            ),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+        registry.register_with_unit(
+            "node_report_timestamp",
+            "When the agent looked at the pods that the NodeReport is about; 0 if it has not yet",
+            Unit::Seconds,
+            gauges.observed_at.clone(),
+        );
+        gauges
+    }
 }
 
 impl Default for Metrics {
@@ -104,6 +153,7 @@ impl Metrics {
             "Addresses that this node carries for open connections",
             carried.clone(),
         );
+        let report = ReportGauges::registered(&mut registry);
         Self {
             registry: Arc::new(registry),
             migrations,
@@ -112,6 +162,7 @@ impl Metrics {
             bytes_sent,
             bytes_received,
             carried,
+            report,
         }
     }
 
@@ -149,6 +200,18 @@ impl Metrics {
         self.carried.set(i64::try_from(addresses).unwrap_or(i64::MAX));
     }
 
+    /// Takes the figures of this node's report; none: there is no report.
+    pub fn node_report(&self, status: Option<&NodeReportStatus>) {
+        let summary = status.and_then(|status| status.summary).unwrap_or_default();
+        let observed = status.and_then(|status| status.observed_at.as_ref());
+        let to = &self.report;
+        to.pods.set(summary.pods.into());
+        to.movable.set(summary.movable.into());
+        to.unmovable.set(summary.not_movable.into());
+        to.ignored.set(summary.ignored.into());
+        to.observed_at.set(observed.map_or(0, |time| time.0.as_second()));
+    }
+
     /// All figures in the text form of `OpenMetrics`.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -172,6 +235,29 @@ impl Drop for ActiveGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nodes_report_has_figures_without_labels() {
+        let metrics = Metrics::new();
+        let status: NodeReportStatus = serde_json::from_value(serde_json::json!({
+            "observedAt": "2027-01-15T08:00:00Z",
+            "summary": {"pods": 5, "movable": 3, "notMovable": 2, "ignored": 4},
+        }))
+        .unwrap();
+        metrics.node_report(Some(&status));
+        let text = metrics.encode().unwrap();
+        for line in [
+            "godwit_agent_node_pods 5",
+            "godwit_agent_node_pods_movable 3",
+            "godwit_agent_node_pods_unmovable 2",
+            "godwit_agent_node_pods_ignored 4",
+            "godwit_agent_node_report_timestamp_seconds 1800000000",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} not in {text}");
+        }
+        metrics.node_report(None);
+        assert!(metrics.encode().unwrap().contains("godwit_agent_node_pods 0\n"));
+    }
 
     #[test]
     fn figures_have_their_names_and_labels() {

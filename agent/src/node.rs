@@ -13,7 +13,10 @@ use godwit_runtime::layout::Layout;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::{carry::CarryKeeper, identity::Identity, journal::JournalDir, preflight::EngineVersion};
+use crate::{
+    carry::CarryKeeper, host_files::HostFileCache, identity::Identity, journal::JournalDir,
+    preflight::EngineVersion,
+};
 
 /// One node with its agent.
 pub struct Node {
@@ -51,6 +54,8 @@ pub struct Node {
     pub copy_rate: CopyRate,
     /// Which CRIU runs here.
     pub engine: EngineVersion,
+    /// What was read of the node's files that pods use.
+    pub host_files: HostFileCache,
 }
 
 /// What a freeze costs beside memory: as the last one was, or a guess before the first.

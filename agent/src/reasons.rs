@@ -16,6 +16,7 @@ macro_rules! reasoned {
 reasoned! {
     crate::appear::AppearError,
     crate::carry::CarryError,
+    crate::host_files::HostFilesError,
     crate::host_paths::HostPathError,
     crate::journal::JournalError,
     crate::peer::PeerError,

@@ -25,12 +25,15 @@ use crate::cli::{RunOptions, UninstallOptions};
 use crate::drain::Drain;
 use crate::engine::Engine;
 use crate::health::{Readiness, router};
+use crate::host_files::HostFileCache;
 use crate::identity::{IdentityError, IdentityKeeper};
 use crate::install::{self, HostNode, InstallError, Installation};
 use crate::journal::{JournalDir, JournalError};
 use crate::kube_side::{MigrationFeed, NodeLabel, NodePods, pods_of_runtime_class};
 use crate::metrics::Metrics;
 use crate::node::{CopyRate, FreezeCost, Node, tracking_method};
+use crate::node_facts;
+use crate::node_report::ReportKeeper;
 use crate::peer::{PeerError, PeerListener, Timing};
 use crate::preflight::EngineVersion;
 
@@ -203,15 +206,24 @@ async fn live(
         drain: Drain::new(),
         ended: ended.clone(),
     };
+    let here = node.clone();
+    let reports = ReportKeeper {
+        node: node.clone(),
+        drain: parts.drain.clone(),
+        metrics: metrics.clone(),
+        interval: options.report_interval,
+    };
     let engine = Engine::new(node, parts.drain.clone(), metrics.clone()).map_err(RunError::Journal)?;
     let (feed, pods, ended) = (parts.feed.clone(), parts.pods.clone(), ended.clone());
     tokio::spawn(async move { Arc::new(engine).run(&feed, pods, listener, ended).await });
     // The probe tries it on a process of its own.
     let tracking = tokio::task::spawn_blocking(|| tracking_method(godwit_memory::track::probe()));
-    label
-        .set(tracking.await.unwrap_or(godwit_crds::TrackingMethod::None))
-        .await;
+    let tracking = tracking.await.unwrap_or(godwit_crds::TrackingMethod::None);
+    let facts = node_facts::gather(&here).await;
+    label.set(tracking, &facts).await;
+    tokio::spawn(node_facts::keep(here, label.clone(), facts, parts.ended.clone()));
     readiness.set(true);
+    tokio::spawn(reports.run());
     Ok(Some(parts))
 }
 
@@ -245,6 +257,7 @@ async fn set_up(options: &RunOptions, client: &kube::Client) -> Result<Node, Run
         freeze_cost: FreezeCost::default(),
         copy_rate: CopyRate::default(),
         engine: EngineVersion::default(),
+        host_files: HostFileCache::default(),
         name: name.clone(),
         host,
         journals: JournalDir::new(layout.journal_dir()),

@@ -29,7 +29,7 @@ pub fn peers_failure(step: impl ToString + Copy, message: &Message) -> Option<Fa
 pub async fn expect(
     receiver: &mut Receiver,
     step: impl ToString + Copy,
-    wanted: impl Fn(&Message) -> bool,
+    mut wanted: impl FnMut(&Message) -> bool,
 ) -> Result<(), Failure> {
     let step = step.to_string();
     loop {

@@ -19,6 +19,12 @@ pub const AGENT_READY_LABEL: &str = "godwit.dev/agent-ready";
 /// Node label that an agent sets with [`AGENT_READY_LABEL`]: the name of the [`crate::TrackingMethod`] by which it can track writes on its
 /// node, as probed at its start; preflight goes by it. Without it preflight does not know, and the agent decides later.
 pub const MEMORY_TRACKING_LABEL: &str = "godwit.dev/memory-tracking";
+/// Node label that an agent sets with [`RUNTIME_LABEL`]: the [class](crate::cpu::Cpu::class) of its processor. The operator keeps target pods
+/// from nodes by it. It stays while the agent is away, since the scheduler may choose a node even then.
+pub const CPU_CLASS_LABEL: &str = "godwit.dev/cpu-class";
+/// Node annotation that an agent sets with [`RUNTIME_LABEL`]: what its node is like, as [`crate::NodeFacts`] in JSON. Preflight compares it
+/// between nodes. It stays for as long as the class does.
+pub const NODE_FACTS_ANNOTATION: &str = "godwit.dev/node-facts";
 /// Pod label on a target pod: the name of the migration that made it.
 pub const MIGRATION_LABEL: &str = "godwit.dev/migration";
 /// Pod annotation on a target pod: the name of the pod from which the chain of migrations started.
@@ -54,6 +60,9 @@ pub const GUARD_LABEL: &str = "godwit.dev/guards-name";
 pub const LEG_OF_LABEL: &str = "godwit.dev/leg-of";
 /// `PodMigration` annotation on a leg: which of the two.
 pub const LEG_ANNOTATION: &str = "godwit.dev/leg";
+/// `NodeReport` annotation: any new value asks the node's agent to look at its pods at once; the report says to which value it is the
+/// answer.
+pub const LOOK_ANNOTATION: &str = "godwit.dev/look";
 /// Pod label on a stand-in: the name of the pod whose workload it runs.
 pub const STAND_IN_LABEL: &str = "godwit.dev/stands-in-for";
 /// Pod annotation on a stand-in: as JSON, what makes a pod the one that it stands in for (name, labels, owner references).

@@ -5,29 +5,34 @@
 use std::path::Path;
 
 use godwit_crds::checks::{LIMITS_FILE, acceptable, limits_page};
-use godwit_crds::{CRD_FILE, MemoryMode, PodMigrationSpec, definition_yaml};
+use godwit_crds::{MemoryMode, PodMigrationSpec, definition_yaml, definitions};
 
-fn committed(place: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(place).join(CRD_FILE);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// Each definition as it is committed there, and as it would be generated.
+fn both(place: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
+    let all = definitions().unwrap().into_iter().map(|(name, fresh)| {
+        let path = folder.join(name);
+        let committed = std::fs::read_to_string(&path);
+        (
+            committed.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+            fresh,
+        )
+    });
+    all.collect()
 }
 
 #[test]
 fn the_copy_beside_the_crate_is_fresh() {
-    assert_eq!(
-        committed("."),
-        definition_yaml().unwrap(),
-        "run `cargo run --bin crdgen`"
-    );
+    for (committed, fresh) in both(".") {
+        assert_eq!(committed, fresh, "run `cargo run --bin crdgen`");
+    }
 }
 
 #[test]
 fn the_copy_in_the_chart_is_fresh() {
-    assert_eq!(
-        committed("../charts/godwit/crds"),
-        definition_yaml().unwrap(),
-        "run `cargo run --bin crdgen`"
-    );
+    for (committed, fresh) in both("../charts/godwit/crds") {
+        assert_eq!(committed, fresh, "run `cargo run --bin crdgen`");
+    }
 }
 
 #[test]
@@ -89,5 +94,7 @@ fn a_spec_of_an_earlier_version_is_still_one() {
 /// The API server warns of formats that it does not know.
 #[test]
 fn no_number_has_a_format_of_its_own() {
-    assert!(!definition_yaml().unwrap().contains("format: uint"));
+    for (name, yaml) in definitions().unwrap() {
+        assert!(!yaml.contains("format: uint"), "{name}");
+    }
 }

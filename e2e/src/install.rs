@@ -30,6 +30,8 @@ pub fn chart(cluster: &Cluster, archives: &[PathBuf; 2], further: &[String]) -> 
         "--wait",
         "--timeout",
         "3m",
+        "--set",
+        "bindNow.enabled=true",
     ]);
     let names = [product::OPERATOR, product::AGENT];
     for ((part, image), archive) in ["operator", "agent"].into_iter().zip(names).zip(archives) {

@@ -26,6 +26,7 @@ pub mod health;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod node_report;
 pub mod node_selector;
 pub mod observe;
 pub mod owner;
@@ -36,6 +37,7 @@ pub mod relay;
 pub mod run;
 pub mod signer;
 pub mod target_pod;
+pub mod unlike;
 
 /// Field manager of everything that the operator applies, and name of its events' reporter.
 pub const FIELD_MANAGER: &str = "godwit-operator";

@@ -4,6 +4,7 @@
 mod claims;
 mod owner;
 mod relay;
+mod unasked;
 
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -14,6 +15,8 @@ use thiserror::Error;
 use crate::admission::{self, Mode};
 use crate::facts::Observed;
 use crate::relay::{Relay, Role, target};
+
+pub use unasked::{Shared, unasked};
 
 /// Why facts are missing.
 #[derive(Debug, Error)]
@@ -113,8 +116,13 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
                     .target
                     .as_ref()
                     .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
-                let names = [Some(plan.source_node), plan.target_node.or(bound_to)];
-                observed.nodes = named(client, names.into_iter().flatten()).await?;
+                observed.nodes = if phase == MigrationPhase::Preparing && observed.target.is_none() {
+                    // The target pod is about to be made, and must not go to a node that is too unlike.
+                    candidates(client, &observed).await?
+                } else {
+                    let names = [Some(plan.source_node), plan.target_node.or(bound_to)];
+                    named(client, names.into_iter().flatten()).await?
+                };
             }
             if matches!(phase, MigrationPhase::Preparing | MigrationPhase::Finishing) {
                 observed.owner = owner::of(client, namespace, &observed).await?;

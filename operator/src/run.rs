@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Args;
 use crate::controller::{self, Context};
 use crate::health::Health;
-use crate::{FIELD_MANAGER, leader, signer};
+use crate::{FIELD_MANAGER, leader, node_report, signer};
 
 /// How long the API server may take for one call; watches have deadlines of their own.
 const CALL_DEADLINE: std::time::Duration = std::time::Duration::from_secs(15);
@@ -66,6 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             );
             tokio::join!(
                 controller::run(context.clone(), args.concurrency, stop.clone()),
+                node_report::run(context.client.clone(), stop.clone()),
                 signer
             );
             health.metrics.leads(false);

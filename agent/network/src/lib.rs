@@ -9,6 +9,7 @@ pub mod error;
 pub mod hold;
 pub mod mute;
 pub mod netns;
+pub mod probe;
 
 mod arp;
 mod backlog;

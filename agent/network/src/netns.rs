@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -49,6 +49,21 @@ impl Netns {
     /// The caller's own namespace: the node's, for an agent with `hostNetwork`.
     pub fn current() -> Result<Self, Error> {
         Self::open(Path::new("/proc/thread-self/ns/net"))
+    }
+
+    /// A new one, in which nobody else is; it ends with this handle and what is open in it.
+    pub(crate) fn unshared() -> Result<Self, Error> {
+        let failed = |source| Error::kernel("making a network namespace", source);
+        // On a thread of its own, which must never be reused.
+        let made = std::thread::Builder::new()
+            .name("netns".into())
+            .spawn(move || {
+                unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed(errno.into()))?;
+                Self::current()
+            })
+            .map_err(failed)?;
+        made.join()
+            .unwrap_or_else(|_| Err(Error::Malformed("the answer of a namespace thread".into())))
     }
 
     /// Runs `work` on a thread of its own inside the namespace and waits for it, blocking. Sockets that it makes stay

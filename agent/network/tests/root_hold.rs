@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use godwit_network::carry::snapshot;
 use godwit_network::hold::{Hold, QueueNumbers, remove_all, silence};
+use godwit_network::probe::packet_queues;
 use lab::{Lab, within};
 
 /// Pods a (10.9.0.1) and b (10.9.0.2) on one wire; a connection from b to a. What is lost comes again after five seconds.
@@ -47,6 +48,11 @@ fn exchange(server: &mut TcpStream, client: &mut TcpStream) {
     server.read_exact(&mut buffer).unwrap();
     server.write_all(b"answered").unwrap();
     client.read_exact(&mut buffer).unwrap();
+}
+
+#[tokio::test]
+async fn a_kernel_that_holds_packets_says_so() {
+    assert!(packet_queues().await.unwrap());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! - [`look`]: what they do: each check is there because CRIU was seen to fail on it, or to lose something
 //!   (`tests/root_dump.rs` dumps one program per row).
 //! - [`files`]: files of the node that they have mapped or open, which must be the same at the destination.
-//! - [`cpu`]: what their processor offers, which the destination's must offer too.
+//! - [`cpu`]: what their processor offers, which the destination's must offer too: the operator compares.
 //!
 //! A process that ends during a look has nothing to find. All that is read is bounded. Parsers work on bytes, since names of files and programs
 //! are the pod's own and need not be text (which is why the crate `procfs` does not fit).

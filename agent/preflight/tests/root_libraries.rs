@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use godwit_preflight::files::{Cache, HostFile, compare, here, used};
+use godwit_preflight::files::{Cache, Found, Here, HostFile, compare, here, used};
 use godwit_preflight::{Container, Finding, Pod};
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
 
@@ -157,8 +157,14 @@ impl Running {
             Path::new("/libfoo.so.2"),
             &mut Cache::default(),
         );
-        compare(&self.library(), "n2", found.unwrap().as_ref())
+        against(&self.library(), found.unwrap().as_ref())
     }
+}
+
+fn against(file: &HostFile, here: Option<&Here>) -> Vec<Finding> {
+    let wanted = file.content.as_ref().map(|it| (it.size, &it.digest[..]));
+    let symbols = file.needs.iter().map(|need| &need.symbol);
+    compare(file, "n2", &Found::of(here, wanted, symbols))
 }
 
 fn checks(findings: &[Finding]) -> Vec<&str> {
@@ -210,7 +216,7 @@ fn an_equal_file_is_fine_and_read_once() {
     assert_eq!(used(&running.pod(), &mut cache), files);
     let same = here(Path::new("/"), files[0].on_node.as_ref(), &mut cache).unwrap();
     assert_eq!(cache.reads(), 1);
-    assert_eq!(compare(&files[0], "n2", same.as_ref()), []);
+    assert_eq!(against(&files[0], same.as_ref()), []);
 }
 
 #[test]
@@ -289,7 +295,7 @@ fn a_file_that_is_not_there_is_told() {
     for path in ["/nothing/libfoo.so.2", "/libfoo.so.2"] {
         let none = here(&root, Path::new(path), &mut Cache::default()).unwrap();
         assert!(none.is_none());
-        assert_eq!(checks(&compare(&file, "n2", none.as_ref())), ["HostFileMissing"]);
+        assert_eq!(checks(&against(&file, none.as_ref())), ["HostFileMissing"]);
     }
 }
 

@@ -10,6 +10,7 @@ use super::roster::{Roster, Stranger};
 use crate::{
     carry,
     failure::chain,
+    host_files,
     node::Node,
     peer::{
         Caller, PeerError, PeerListener,
@@ -21,6 +22,8 @@ use crate::{
 
 /// How long a conversation of questions may last.
 const TALK_LIMIT: Duration = Duration::from_secs(30);
+/// The same of questions about files: the first time they are read from a disk. Longer than the source waits.
+const FILES_LIMIT: Duration = Duration::from_mins(3);
 
 /// Answers every caller until `ended`.
 pub(super) async fn serve(
@@ -45,6 +48,10 @@ pub(super) async fn serve(
                 Role::AskVerdict => within(verdict(&verdicts, caller)).await,
                 Role::Carry => within(carried(&node, caller)).await,
                 Role::Lane => lane(&roster, caller).await,
+                Role::HostFiles => {
+                    let talk = host_files(&node, &roster, caller);
+                    timeout(FILES_LIMIT, talk).await.unwrap_or(Ok(()))
+                }
                 Role::Unspecified => {
                     caller
                         .refuse("RoleUnknown", "this agent does not know what the caller wants")
@@ -97,6 +104,15 @@ async fn lane(roster: &Roster, caller: Caller) -> Result<(), PeerError> {
                 .await
         }
     }
+}
+
+/// The source of a migration asks which files are here: of one that has a task here, or of one that may come.
+async fn host_files(node: &Node, roster: &Roster, caller: Caller) -> Result<(), PeerError> {
+    let known = roster.target_of(&caller.hello().migration_uid, caller.node());
+    if known.is_ok() || host_files::entitled(node, &caller).await {
+        return host_files::answer(&node.host.root(), &node.host_files, caller).await;
+    }
+    refuse(caller, Stranger::Unknown).await
 }
 
 async fn refuse(caller: Caller, stranger: Stranger) -> Result<(), PeerError> {

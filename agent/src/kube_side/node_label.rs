@@ -1,15 +1,21 @@
-//! The labels by which the scheduler knows that a node has the runtime, and the operator that it can take part in migrations.
+//! The labels by which the scheduler knows that a node has the runtime, and the operator that it can take part in migrations; and what the
+//! operator compares between nodes.
 
 use std::time::Duration;
 
-use godwit_crds::{AGENT_READY_LABEL, MEMORY_TRACKING_LABEL, RUNTIME_LABEL, TrackingMethod};
+use godwit_crds::cpu::Cpu;
+use godwit_crds::{
+    AGENT_READY_LABEL, CPU_CLASS_LABEL, MEMORY_TRACKING_LABEL, NODE_FACTS_ANNOTATION, NodeFacts,
+    RUNTIME_LABEL, TrackingMethod,
+};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
+use crate::failure::chain;
 
 /// Field manager of the label.
 const MANAGER: &str = "godwit-agent";
@@ -32,34 +38,44 @@ impl NodeLabel {
         }
     }
 
-    /// Sets both to `true`, and says how this node tracks memory; tries until they are there, however long the API server is away.
-    pub async fn set(&self, tracking: TrackingMethod) {
-        self.insist(json!({
-            AGENT_READY_LABEL: "true",
-            RUNTIME_LABEL: "true",
-            MEMORY_TRACKING_LABEL: tracking.as_str(),
-        }))
-        .await;
+    /// Sets both to `true`, and says how this node tracks memory and what it is like; tries until that is there, however long the API server
+    /// is away.
+    pub async fn set(&self, tracking: TrackingMethod, facts: &NodeFacts) {
+        let (mut labels, annotations) = described(facts);
+        labels[AGENT_READY_LABEL] = json!("true");
+        labels[RUNTIME_LABEL] = json!("true");
+        labels[MEMORY_TRACKING_LABEL] = json!(tracking.as_str());
+        self.insist(labels, annotations).await;
+    }
+
+    /// Says anew what this node is like; tries until it is there.
+    pub async fn describe(&self, facts: &NodeFacts) {
+        let (labels, annotations) = described(facts);
+        self.insist(labels, annotations).await;
     }
 
     /// The agent goes away, the runtime stays; tries for as long as `limit`. True: done (or the node is gone).
     pub async fn not_ready(&self, limit: Duration) -> bool {
-        tokio::time::timeout(
-            limit,
-            self.insist(json!({AGENT_READY_LABEL: null, MEMORY_TRACKING_LABEL: null})),
-        )
-        .await
-        .is_ok()
+        // What the node is like stays: the scheduler may choose it for a pod even now.
+        let labels = json!({AGENT_READY_LABEL: null, MEMORY_TRACKING_LABEL: null});
+        tokio::time::timeout(limit, self.insist(labels, json!({})))
+            .await
+            .is_ok()
     }
 
     /// The runtime goes away too; tries for as long as `limit`. True: done (or the node is gone).
     pub async fn remove(&self, limit: Duration) -> bool {
-        let none = json!({AGENT_READY_LABEL: null, RUNTIME_LABEL: null, MEMORY_TRACKING_LABEL: null});
-        tokio::time::timeout(limit, self.insist(none)).await.is_ok()
+        let labels = json!({
+            AGENT_READY_LABEL: null, RUNTIME_LABEL: null, MEMORY_TRACKING_LABEL: null, CPU_CLASS_LABEL: null,
+        });
+        let annotations = json!({NODE_FACTS_ANNOTATION: null});
+        tokio::time::timeout(limit, self.insist(labels, annotations))
+            .await
+            .is_ok()
     }
 
-    async fn insist(&self, labels: serde_json::Value) {
-        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+    async fn insist(&self, labels: Value, annotations: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels, "annotations": annotations}}));
         let parameters = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
@@ -80,5 +96,47 @@ impl NodeLabel {
             }
             tokio::time::sleep(backoff.next()).await;
         }
+    }
+}
+
+/// The label and the annotation that say what a node is like; both are taken away where nothing can be said.
+fn described(facts: &NodeFacts) -> (Value, Value) {
+    let text = facts.to_annotation();
+    if let Err(error) = &text {
+        warn!(error = chain(error), "what this node is like cannot be written");
+    }
+    (
+        json!({CPU_CLASS_LABEL: facts.cpu.as_ref().map(Cpu::class)}),
+        json!({NODE_FACTS_ANNOTATION: text.ok()}),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_described_by_its_class_and_its_facts() {
+        let facts = NodeFacts {
+            cpu: "x86_64;sse2;".parse().ok(),
+            page_size: Some(4096),
+            ..NodeFacts::default()
+        };
+        let (labels, annotations) = described(&facts);
+        let class = labels[CPU_CLASS_LABEL].as_str().unwrap();
+        assert!(class.starts_with("x86-64-v1."), "{class}");
+        let text = annotations[NODE_FACTS_ANNOTATION].as_str().unwrap();
+        assert_eq!(NodeFacts::from_annotation(text).unwrap(), facts);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_taken_away() {
+        let facts = NodeFacts {
+            huge_pages: Some("x".repeat(100_000)),
+            ..NodeFacts::default()
+        };
+        let (labels, annotations) = described(&facts);
+        assert_eq!(labels, json!({CPU_CLASS_LABEL: null}));
+        assert_eq!(annotations, json!({NODE_FACTS_ANNOTATION: null}));
     }
 }

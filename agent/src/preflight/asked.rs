@@ -101,6 +101,7 @@ async fn looked(node: &Node, migration: &PodMigration) -> Result<Vec<CheckResult
         left: plan.map_or(Duration::ZERO, |plan| {
             instant_of(plan.deadline.0).saturating_duration_since(Instant::now())
         }),
+        migration: migration.metadata.uid.as_deref().unwrap_or_default(),
     };
     Ok(look(node, &subject).await)
 }

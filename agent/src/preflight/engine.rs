@@ -18,6 +18,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct EngineVersion(OnceCell<String>);
 
 impl EngineVersion {
+    /// As it says itself (`4.2`). Fails, with why, if it does not.
+    pub async fn version(&self, node: &Node) -> Result<String, String> {
+        self.get(node).await.map(str::to_owned)
+    }
+
     /// Asks it, unless it has answered before.
     async fn get(&self, node: &Node) -> Result<&str, String> {
         let ask = async || {

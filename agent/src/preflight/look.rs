@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{
     budget, engine,
     finding::{of_node, results},
+    host_files,
     processes::{self, ContainerProcesses},
     time::{self, Way},
 };
@@ -32,6 +33,8 @@ pub struct Subject<'a> {
     pub spec: &'a PodMigrationSpec,
     /// Until it has to be done.
     pub left: Duration,
+    /// UID of the migration.
+    pub migration: &'a str,
 }
 
 /// Looks at the pod, as it runs on this node, with every check; stops and changes nothing. Gives one result for each check that was run:
@@ -62,7 +65,20 @@ pub async fn look(node: &Node, subject: &Subject<'_>) -> Vec<CheckResult> {
         findings.extend(time::check(way(node, subject), memory));
     }
     ran.extend(checks::processes::ALL);
-    findings.extend(processes::find(node, subject.pod, processes).await);
+    let containers = processes::containers(subject.pod, processes);
+    let destination = subject.spec.target.as_ref();
+    let Some(destination) = destination.and_then(|target| target.node_name.as_deref()) else {
+        findings.extend(processes::find(node, containers).await);
+        return results(&ran, &findings);
+    };
+    // Where the scheduler decides, nobody can be asked yet.
+    ran.extend(checks::files::ALL);
+    let (found, compared) = tokio::join!(
+        processes::find(node, containers.clone()),
+        host_files::check(node, subject.migration, destination, containers)
+    );
+    findings.extend(found);
+    findings.extend(compared);
     results(&ran, &findings)
 }
 

@@ -8,15 +8,17 @@
 //! | `processes` | what the processes do that CRIU could not take along (`godwit-preflight`) |
 //! | `budget` | whether the freeze can be as short as it is to be |
 //! | `time` | whether memory can be copied before the time is over |
+//! | `host_files` | whether the destination, if it is named, has the files of this node that the pod uses |
 //! | `finding` | what was found, as the API has it |
 //!
-//! Nothing here stops, changes or waits for a process of the pod. Checks that compare the two nodes (`RunsBy::Both`) have their
-//! place in `look` on the source's side, as facts in its report, and are judged by the target's agent when the plan names it.
+//! Nothing here stops, changes or waits for a process of the pod. Checks that compare the two nodes (`RunsBy::Both`) run here if the migration
+//! names its destination, and in any case before the manifest is sent.
 
 mod asked;
 mod budget;
 mod engine;
 mod finding;
+mod host_files;
 mod look;
 mod processes;
 mod time;
@@ -24,3 +26,4 @@ mod time;
 pub use asked::{Looks, is_asked};
 pub use engine::EngineVersion;
 pub use look::{Subject, look};
+pub(crate) use processes::{mounts, numbers};

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use godwit_preflight::{Container, Finding, look};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{self, Pod};
 use tokio::task;
 
 use super::engine;
@@ -20,19 +20,10 @@ pub(super) struct ContainerProcesses {
 }
 
 /// Looks at them, on a thread that may block.
-pub(super) async fn find(node: &Node, pod: &Pod, processes: Vec<ContainerProcesses>) -> Vec<Finding> {
-    let containers = processes.into_iter().map(|of| Container {
-        mounts: mounts(pod, &of.container),
-        pids: of
-            .pids
-            .into_iter()
-            .filter_map(|pid| u32::try_from(pid).ok())
-            .collect(),
-        name: of.container,
-    });
+pub(super) async fn find(node: &Node, containers: Vec<Container>) -> Vec<Finding> {
     let subject = godwit_preflight::Pod {
         proc: node.host.proc.clone(),
-        containers: containers.collect(),
+        containers,
         ghost_limit: GHOST_LIMIT,
         watches_on_overlay: engine::watches_on_overlay(node).await,
     };
@@ -42,12 +33,29 @@ pub(super) async fn find(node: &Node, pod: &Pod, processes: Vec<ContainerProcess
         .unwrap_or_default()
 }
 
-/// Where Kubernetes has mounted something into a container.
-fn mounts(pod: &Pod, container: &str) -> Vec<PathBuf> {
+/// The containers with what Kubernetes has mounted into them.
+pub(super) fn containers(pod: &Pod, processes: Vec<ContainerProcesses>) -> Vec<Container> {
     let spec = pod.spec.as_ref();
-    let own = spec.and_then(|spec| lasting(spec).find(|it| it.name == container));
-    let volumes = own.iter().flat_map(|own| own.volume_mounts.iter().flatten());
-    let message = own.and_then(|own| own.termination_message_path.as_deref());
+    let of = |processes: ContainerProcesses| {
+        let own = spec.and_then(|spec| lasting(spec).find(|it| it.name == processes.container));
+        Container {
+            mounts: own.map(mounts).unwrap_or_default(),
+            pids: numbers(&processes.pids),
+            name: processes.container,
+        }
+    };
+    processes.into_iter().map(of).collect()
+}
+
+/// PIDs as the look has them.
+pub(crate) fn numbers(pids: &BTreeSet<i32>) -> Vec<u32> {
+    pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect()
+}
+
+/// Where Kubernetes has mounted something into a container.
+pub(crate) fn mounts(own: &v1::Container) -> Vec<PathBuf> {
+    let volumes = own.volume_mounts.iter().flatten();
+    let message = own.termination_message_path.as_deref();
     volumes
         .map(|mount| mount.mount_path.as_str())
         .chain(message)
@@ -69,7 +77,14 @@ mod tests {
             {"name": "other", "volumeMounts": [{"name": "data", "mountPath": "/other"}]},
         ]}}))
         .unwrap();
-        let found = mounts(&pod, "app");
+        let processes = |container: &str| ContainerProcesses {
+            container: container.to_owned(),
+            pids: [7, -1].into(),
+        };
+        let looked = containers(&pod, vec![processes("app"), processes("gone")]);
+        assert_eq!((looked[0].name.as_str(), &looked[0].pids[..]), ("app", &[7][..]));
+        assert_eq!(looked[1].mounts, Vec::<PathBuf>::new());
+        let found = &looked[0].mounts;
         for path in ["/data", "/dev/termination-log", "/etc/hosts", "/dev/shm"] {
             assert!(found.contains(&PathBuf::from(path)), "{path}");
         }

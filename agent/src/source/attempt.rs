@@ -52,6 +52,8 @@ pub(super) struct Attempt {
     pub(super) haste: Option<Haste>,
     /// Containers that are not moved, by name.
     pub(super) restart: Vec<String>,
+    /// Checks whose refusals are accepted, by name.
+    pub(super) accept: Vec<String>,
     /// What the migration asks for.
     pub(super) wish: MemoryWish,
     /// The pod's memory, if it travels ahead.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use godwit_transfer::{ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
+use godwit_transfer::{Agreed, ContainerEntry, Hello, HostPath, Manifest, Message, PodAddress, Role};
 use tokio::time::{Instant, sleep};
 
-use super::{attempt::Attempt, facts::SourcePod, memory::own_memory, sysv};
+use super::{attempt::Attempt, clock, facts::SourcePod, memory::own_memory, sysv};
 use crate::{
     carry::{Carried, NodeAt},
     failure::{AtStep, Failure},
@@ -24,7 +24,7 @@ impl Attempt {
         let step = SourceStep::Connect;
         let target = self.target_at()?;
         // The target may hear of the migration later than we do: refusals are final only at the deadline.
-        let (sender, mut receiver) = loop {
+        let (sender, receiver) = loop {
             let hello = Hello::new(Role::Migrate, &self.migration_uid, &self.node.name);
             match peer::greet(
                 (target.address, self.node.port).into(),
@@ -42,20 +42,38 @@ impl Attempt {
                 Err(error) => return Err(error).at(step),
             }
         };
+        // From here on the target hears of what goes wrong.
+        self.link = Some((sender, receiver));
+        let other_files = self.compare_host_files(pod, &target).await?;
         let host_paths = host_paths::describe(&self.node.host, &self.node.name, &pod.host_paths);
-        let manifest = self.manifest(pod, host_paths.await.at(step)?)?;
+        let manifest = self.manifest(pod, host_paths.await.at(step)?, other_files)?;
         self.manifest = Some(manifest.clone());
+        let Some((sender, receiver)) = &mut self.link else {
+            return Err(not_connected(step));
+        };
+        let sent = clock::now_us();
         sender.send(Message::Manifest(manifest)).await.at(step)?;
-        talk::expect(&mut receiver, step, |message| {
-            matches!(message, Message::ManifestOk(_))
+        let mut agreed = Agreed::default();
+        talk::expect(receiver, step, |message| match message {
+            Message::ManifestOk(answer) => {
+                agreed = *answer;
+                true
+            }
+            _ => false,
         })
         .await?;
-        self.link = Some((sender, receiver));
+        let warning = clock::warning(&target.name, sent, agreed, clock::now_us());
+        self.status.warn(warning.into_iter().collect());
         Ok(())
     }
 
     /// What is to be moved.
-    fn manifest(&self, pod: &SourcePod, host_paths: Vec<HostPath>) -> Result<Manifest, Failure> {
+    fn manifest(
+        &self,
+        pod: &SourcePod,
+        host_paths: Vec<HostPath>,
+        other_files: Vec<String>,
+    ) -> Result<Manifest, Failure> {
         let step = SourceStep::Connect;
         let sysv_owner = sysv::owner(&pod.containers).at(step)?;
         let entries = pod.containers.iter().map(|container| ContainerEntry {
@@ -73,6 +91,7 @@ impl Attempt {
             addresses: pod.addresses.iter().map(address_entry).collect(),
             containers: entries.collect(),
             host_paths,
+            other_files,
             volumes: pod.volumes.clone(),
             memory_bytes: pod
                 .containers

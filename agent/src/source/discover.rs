@@ -20,7 +20,7 @@ use super::{
 use crate::{
     carry::Carried,
     failure::{AtStep, Failure},
-    host_paths,
+    host_paths, preflight,
     step::SourceStep,
 };
 
@@ -83,6 +83,7 @@ impl Attempt {
                     left.swap_remove(position),
                     wanted.image.clone().unwrap_or_default(),
                     shared::mounts(&spec, wanted),
+                    preflight::mounts(wanted),
                 )
                 .await?,
             );
@@ -103,6 +104,7 @@ impl Attempt {
         on_node: ContainerOnNode,
         image: String,
         shared: Vec<PathBuf>,
+        mounts: Vec<PathBuf>,
     ) -> Result<SourceContainer, Failure> {
         let step = SourceStep::Discover;
         let (agent, node) = (&self.node.layout, &self.node.layout_on_node);
@@ -130,6 +132,7 @@ impl Attempt {
         Ok(SourceContainer {
             maps_sysv: sysv::is_mapped(&self.node.host, &freezer),
             shared,
+            mounts,
             image,
             freezer,
             image_dir_on_node: node.image_dir(&self.migration_uid, name).at(step)?,

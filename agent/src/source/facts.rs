@@ -36,6 +36,8 @@ pub struct SourceContainer {
     pub image: String,
     /// True if a process of it has SysV shared memory mapped.
     pub maps_sysv: bool,
+    /// Where Kubernetes has mounted something into it.
+    pub mounts: Vec<PathBuf>,
     /// Where it sees volumes that other nodes can have mounted as well.
     pub shared: Vec<PathBuf>,
     /// What freezes it.

@@ -7,6 +7,8 @@
 //! | `bystanders` | the others, which are only frozen |
 //! | `discover` | finding the pod on the node |
 //! | `connect` | the connection to the target's agent |
+//! | `clock` | whether the two nodes' clocks are alike |
+//! | `host_files` | files of the node that the pod uses, held against the target's |
 //! | `copying` | files, while the pod runs |
 //! | `keeping` | the same while memory is copied: another one in its place |
 //! | `ahead` | memory, while the pod runs |
@@ -31,6 +33,7 @@ mod ahead;
 mod attempt;
 mod bystanders;
 mod checkpoint;
+mod clock;
 mod connect;
 mod containers;
 mod copying;
@@ -39,6 +42,7 @@ mod dump;
 mod facts;
 mod flags;
 mod freeze;
+mod host_files;
 mod images;
 mod keeping;
 mod logs;
@@ -55,6 +59,7 @@ mod task;
 mod undo;
 mod volumes;
 
+pub(crate) use clock::now_us;
 pub(crate) use containers::{lasting, moved};
 pub use images::ImagesError;
 pub use memory::MemoryError;

@@ -145,6 +145,7 @@ impl SourceTask {
             manifest: None,
             haste: None,
             restart: migration.spec.restart_containers.clone(),
+            accept: migration.spec.accept.clone(),
             wish,
             memory: None,
             tracked: Vec::new(),

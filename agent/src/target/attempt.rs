@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::Ipv4Addr, sync::Arc, time::Duration};
 use godwit_container::discover::discover;
 use godwit_crds::PodMigration;
 use godwit_runtime::record::{RecordDir, unix_ms};
-use godwit_transfer::{Empty, Event, Manifest, Message, PodAddress};
+use godwit_transfer::{Agreed, Empty, Event, Manifest, Message, PodAddress};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -25,6 +25,7 @@ use crate::{
     node::Node,
     peer::{Receiver, Sender},
     progress::Progress,
+    source::now_us,
     step::TargetStep,
     talk::peers_failure,
     volumes::{self, Volume},
@@ -57,9 +58,9 @@ impl Attempt {
     pub(super) async fn agree(&mut self, sender: &Sender, receiver: &mut Receiver) -> Result<(), Failure> {
         let step = TargetStep::Accept;
         self.progress.enter(step).await?;
-        let manifest = loop {
+        let (manifest, received_us) = loop {
             match receiver.recv().await.at(step)? {
-                Event::Message(Message::Manifest(manifest)) => break manifest,
+                Event::Message(Message::Manifest(manifest)) => break (manifest, now_us()),
                 Event::Message(message) => {
                     if let Some(failure) = peers_failure(step, &message) {
                         return Err(failure);
@@ -104,7 +105,11 @@ impl Attempt {
             .map(|it| it.name.clone());
         self.addresses = manifest.addresses.iter().filter_map(carried).collect();
         self.manifest = manifest;
-        sender.send(Message::ManifestOk(Empty {})).await.at(step)
+        let agreed = Agreed {
+            received_us,
+            sent_us: now_us(),
+        };
+        sender.send(Message::ManifestOk(agreed)).await.at(step)
     }
 
     async fn check(&self, manifest: &Manifest) -> Result<(), Failure> {
@@ -196,6 +201,7 @@ impl Attempt {
             source_pod_uid: &self.source_pod_uid,
             containers: &self.containers,
             sysv_owner: self.sysv_owner.as_deref(),
+            other_files: &self.manifest.other_files,
             directory: &directory,
             sender,
             progress: &self.progress,

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use godwit_crds::{PodMigration, SourceState};
-use godwit_transfer::{Empty, Event, Manifest, Message, Refuse};
+use godwit_transfer::{Agreed, Event, Manifest, Message, Refuse};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -141,7 +141,7 @@ impl Receiving<'_> {
         self.sender.move_to(&link.sender);
         *self.receiver = link.receiver;
         // If this cannot be said, the new connection is broken as well, which is noticed where the old one's break was.
-        let said = self.sender.send(Message::ManifestOk(Empty {})).await;
+        let said = self.sender.send(Message::ManifestOk(Agreed::default())).await;
         tracing::info!(agreed = said.is_ok(), "the source is connected anew");
         said.is_ok()
     }

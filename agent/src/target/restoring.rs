@@ -10,7 +10,7 @@ use std::{
 use godwit_container::{
     cgroup::Freezer,
     discover::discover,
-    images::{blank_sysv, forget_sizes},
+    images::{blank_sysv, forget_sizes, wind_timers},
 };
 use godwit_network::{
     Netns,
@@ -57,6 +57,8 @@ pub(super) struct Restoring<'a> {
     pub(super) source_pod_uid: &'a str,
     pub(super) containers: &'a [TargetContainer],
     pub(super) sysv_owner: Option<&'a str>,
+    /// Files of the node that are others here, which the user has accepted, as paths in the containers.
+    pub(super) other_files: &'a [String],
     pub(super) directory: &'a Path,
     pub(super) sender: &'a Sender,
     pub(super) progress: &'a Progress<TargetStep>,
@@ -119,7 +121,9 @@ impl Restoring<'_> {
         self.progress.enter(TargetStep::ApplyFiles).await?;
         let step = TargetStep::ApplyFiles;
         let mounts = mounts_of(self.node, &parked).at(step)?;
-        let shared = shared::destinations(&mounts, self.pod_uid, |path| self.node.seen(path).exists());
+        // Whose size and build CRIU is not to look at.
+        let mut unlike = shared::destinations(&mounts, self.pod_uid, |path| self.node.seen(path).exists());
+        unlike.extend(self.other_files.iter().map(PathBuf::from));
         wait(news, step, |news| news.spawn_ready).await?;
         let mut trees = vec![Tree::layer(self.node, name, &parked)];
         if first {
@@ -156,9 +160,10 @@ impl Restoring<'_> {
             // The image of each container holds the SysV objects of the whole pod, and only one restore can make them.
             blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
         }
-        if !shared.is_empty() {
-            forget_sizes(&container.image_dir, &shared).at(TargetStep::Receive)?;
+        if !unlike.is_empty() {
+            forget_sizes(&container.image_dir, &unlike).at(TargetStep::Receive)?;
         }
+        wind_timers(&container.image_dir).at(TargetStep::Receive)?;
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;

@@ -21,13 +21,15 @@ pub use decode::{DecodeError, Decoder};
 pub use frame::{FRAME_VERSION, Frame, FrameKind, HEADER_LEN};
 pub use incoming::ReceiveError;
 pub use limits::{
-    CHUNK_LEN, Limits, MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_FRAME_LEN, MAX_LANES,
-    MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_UNSTORED, MAX_VOLUMES,
+    CHUNK_LEN, Limits, MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_FRAME_LEN, MAX_HOST_PATH,
+    MAX_LANES, MAX_MESSAGE_TEXT, MAX_OBJECT_NAME, MAX_OTHER_FILES, MAX_OTHER_FILES_LEN, MAX_SYMBOL,
+    MAX_UNSTORED, MAX_VOLUMES, MAX_WANTED_FILES, MAX_WANTED_SYMBOLS,
 };
 pub use message::{
-    Abort, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, Hello, HostPath, Manifest,
-    Message, Nonce, ObjectEnd, ObjectStart, PodAddress, Refuse, RestoreFailed, Restored, Role, Running,
-    Stored, Verdict, VerdictAnswer, Welcome,
+    Abort, Agreed, CarryEnded, CarryMove, Committed, ContainerEntry, ContainerName, Empty, FileState,
+    FoundFile, FoundFiles, Hello, HostPath, Manifest, Message, Nonce, ObjectEnd, ObjectStart, PodAddress,
+    Refuse, RestoreFailed, Restored, Role, Running, Stored, Verdict, VerdictAnswer, WantedFile, WantedFiles,
+    WantedSymbol, Welcome,
 };
 pub use object::{ObjectError, ObjectId, ObjectKind, ObjectSpec, Pass};
 pub use outgoing::SendError;

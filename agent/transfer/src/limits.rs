@@ -19,6 +19,16 @@ pub const MAX_ADDRESSES: usize = 16;
 pub const MAX_HOST_PATHS: usize = 32;
 /// Longest of them, in bytes; together they fit into a control frame.
 pub const MAX_HOST_PATH: usize = 1024;
+/// Most files in one question about files of the node.
+pub const MAX_WANTED_FILES: usize = 256;
+/// Most symbols in one such question, of all files together.
+pub const MAX_WANTED_SYMBOLS: usize = 2048;
+/// Longest name or version of a symbol, in bytes.
+pub const MAX_SYMBOL: usize = 4096;
+/// Most files of the node in a manifest that may differ.
+pub const MAX_OTHER_FILES: usize = 256;
+/// All their paths together, in bytes.
+pub const MAX_OTHER_FILES_LEN: usize = 16 << 10;
 /// Longest free text (what an error says), in bytes. Longer text is cut by the constructors of the messages.
 pub const MAX_MESSAGE_TEXT: usize = 8 << 10;
 /// Most lanes of one migration.

@@ -4,6 +4,7 @@
 //! field needs no new version; a new message does.
 
 mod carry;
+mod host_files;
 mod manifest;
 mod object;
 mod opening;
@@ -12,7 +13,8 @@ mod outcome;
 use prost::Oneof;
 
 pub use carry::{CarryEnded, CarryMove};
-pub use manifest::{ContainerEntry, HostPath, Manifest, PodAddress};
+pub use host_files::{FileState, FoundFile, FoundFiles, WantedFile, WantedFiles, WantedSymbol};
+pub use manifest::{Agreed, ContainerEntry, HostPath, Manifest, PodAddress};
 pub use object::{ObjectEnd, ObjectStart};
 pub use opening::{Abort, Hello, Nonce, Refuse, Role, Welcome};
 pub use outcome::{Committed, RestoreFailed, Restored, Running, Verdict, VerdictAnswer};
@@ -22,7 +24,7 @@ pub use outcome::{Committed, RestoreFailed, Restored, Running, Verdict, VerdictA
 pub(crate) struct Envelope {
     #[prost(
         oneof = "Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 30, 31, 40, 41, 42, 50"
+        tags = "1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 30, 31, 40, 41, 42, 50, 60, 61"
     )]
     pub(crate) message: Option<Message>,
 }
@@ -56,7 +58,7 @@ pub enum Message {
     Manifest(Manifest),
     /// Target: it can take that.
     #[prost(message, tag = "11")]
-    ManifestOk(Empty),
+    ManifestOk(Agreed),
     /// Source: chunks of a new object follow. Made by `begin_object`, never sent by hand.
     #[prost(message, tag = "12")]
     ObjectStart(ObjectStart),
@@ -117,6 +119,12 @@ pub enum Message {
     /// Target, on a lane: the pages of these objects are kept.
     #[prost(message, tag = "50")]
     Stored(Stored),
+    /// Source: what is on your node in the place of these files?
+    #[prost(message, tag = "60")]
+    WantedFiles(WantedFiles),
+    /// Target: this.
+    #[prost(message, tag = "61")]
+    FoundFiles(FoundFiles),
 }
 
 impl Message {
@@ -152,6 +160,8 @@ impl Message {
             Self::CarryEnded(_) => "CarryEnded",
             Self::CarryOk(_) => "CarryOk",
             Self::Stored(_) => "Stored",
+            Self::WantedFiles(_) => "WantedFiles",
+            Self::FoundFiles(_) => "FoundFiles",
         }
     }
 }

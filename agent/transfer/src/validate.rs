@@ -8,9 +8,11 @@ use thiserror::Error;
 
 use crate::limits::{
     MAX_ADDRESSES, MAX_CONTAINERS, MAX_CONTROL_LEN, MAX_HOST_PATH, MAX_HOST_PATHS, MAX_MESSAGE_TEXT,
-    MAX_VOLUMES,
+    MAX_OTHER_FILES, MAX_OTHER_FILES_LEN, MAX_SYMBOL, MAX_VOLUMES, MAX_WANTED_FILES, MAX_WANTED_SYMBOLS,
 };
-use crate::message::{Envelope, HostPath, Manifest, Message, PodAddress, Role, VerdictAnswer};
+use crate::message::{
+    Envelope, FileState, FoundFile, HostPath, Manifest, Message, PodAddress, Role, VerdictAnswer, WantedFile,
+};
 use crate::object::{ObjectError, ObjectSpec};
 use crate::text::{is_label, is_reason, is_subdomain, is_uid};
 
@@ -152,6 +154,22 @@ fn check(message: &Message) -> Result<(), MessageError> {
         }
         Message::CarryEnded(carry) => field(is_address(&carry.address), "address"),
         Message::Stored(stored) => field(stored.objects != 0, "objects"),
+        Message::WantedFiles(wanted) => {
+            let files = &wanted.files;
+            field(
+                !files.is_empty() && files.len() <= MAX_WANTED_FILES && files.iter().all(is_wanted_file),
+                "files",
+            )?;
+            let symbols: usize = files.iter().map(|file| file.symbols.len()).sum();
+            field(symbols <= MAX_WANTED_SYMBOLS, "files.symbols")
+        }
+        Message::FoundFiles(found) => {
+            let files = &found.files;
+            field(
+                !files.is_empty() && files.len() <= MAX_WANTED_FILES && files.iter().all(is_found_file),
+                "files",
+            )
+        }
         Message::Ping(_)
         | Message::Pong(_)
         | Message::AbortOk(_)
@@ -211,13 +229,42 @@ fn check_manifest(
     field(
         host_paths.len() <= MAX_HOST_PATHS && host_paths.iter().all(is_host_path),
         "host_paths",
+    )?;
+    let other_files = &manifest.other_files;
+    let length: usize = other_files.iter().map(String::len).sum();
+    field(
+        other_files.len() <= MAX_OTHER_FILES
+            && length <= MAX_OTHER_FILES_LEN
+            && other_files.iter().all(|path| is_plain_path(path)),
+        "other_files",
     )
 }
 
 fn is_host_path(path: &HostPath) -> bool {
-    let mut parts = Path::new(&path.path).components();
+    is_plain_path(&path.path) && path.digest.len() == 32
+}
+
+/// Absolute, and without `..`.
+fn is_plain_path(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
     let is_plain = parts.all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    path.path.starts_with('/') && path.path.len() <= MAX_HOST_PATH && is_plain && path.digest.len() == 32
+    path.starts_with('/') && path.len() <= MAX_HOST_PATH && is_plain
+}
+
+fn is_wanted_file(file: &WantedFile) -> bool {
+    let is_symbol = |text: &str| text.len() <= MAX_SYMBOL;
+    is_plain_path(&file.path)
+        && matches!(file.digest.len(), 0 | 32)
+        && file
+            .symbols
+            .iter()
+            .all(|symbol| !symbol.name.is_empty() && is_symbol(&symbol.name) && is_symbol(&symbol.version))
+}
+
+/// A build id is a hash of 8 to 32 bytes in practice (`ld(1)`, `--build-id`).
+fn is_found_file(file: &FoundFile) -> bool {
+    let known = FileState::try_from(file.state).is_ok_and(|state| state != FileState::Unspecified);
+    known && file.build_id.len() <= 64 && file.lacks.len() <= MAX_WANTED_SYMBOLS
 }
 
 fn is_address(address: &str) -> bool {

@@ -54,7 +54,7 @@ fn nothing_but_pages() {
         assert!(pair.source.out.send(&message).is_err(), "{}", message.name());
     }
     for message in [
-        Message::ManifestOk(EMPTY),
+        Message::ManifestOk(godwit_transfer::Agreed::default()),
         abort(),
         Message::Refuse(godwit_transfer::Refuse::new("No", "")),
     ] {
@@ -101,7 +101,8 @@ fn a_connection_that_takes_the_place_of_another_is_a_migration() {
     pair.source_says(&Message::Hello(hello)).unwrap();
     pair.target_says(&welcome()).unwrap();
     pair.source_says(&manifest(&["redis"])).unwrap();
-    pair.target_says(&Message::ManifestOk(EMPTY)).unwrap();
+    pair.target_says(&Message::ManifestOk(godwit_transfer::Agreed::default()))
+        .unwrap();
 }
 
 /// Something that one of the two might try at any time.

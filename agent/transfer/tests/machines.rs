@@ -35,7 +35,7 @@ fn sayings() -> Vec<Message> {
         hello(Role::Migrate),
         welcome(),
         manifest(&["redis", "side"]),
-        Message::ManifestOk(EMPTY),
+        Message::ManifestOk(godwit_transfer::Agreed::default()),
         Message::EndParking(EMPTY),
         Message::SpawnReady(EMPTY),
         Message::Frozen(EMPTY),

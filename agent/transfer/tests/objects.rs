@@ -245,7 +245,8 @@ fn a_receiver_sets_bounds() {
         pair.source_says(&hello(godwit_transfer::Role::Migrate)).unwrap();
         pair.target_says(&welcome()).unwrap();
         pair.source_says(&manifest(&["redis"])).unwrap();
-        pair.target_says(&Message::ManifestOk(EMPTY)).unwrap();
+        pair.target_says(&Message::ManifestOk(godwit_transfer::Agreed::default()))
+            .unwrap();
         pair.source_says(&Message::EndParking(EMPTY)).unwrap();
         pair.target_says(&Message::Parked(container("redis"))).unwrap();
         pair.source_says(&Message::Frozen(EMPTY)).unwrap();

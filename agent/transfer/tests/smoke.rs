@@ -44,7 +44,11 @@ fn honest() -> Vec<Frame> {
         &Message::Hello(Hello::new(Role::Migrate, "m", "n")),
         Some(welcome),
     );
-    say(&mut out, &manifest(&["a"]), Some(Message::ManifestOk(EMPTY)));
+    say(
+        &mut out,
+        &manifest(&["a"]),
+        Some(Message::ManifestOk(godwit_transfer::Agreed::default())),
+    );
     say(
         &mut out,
         &Message::Ping(Nonce { nonce: 3 }),

@@ -84,6 +84,15 @@ pub const VOLUME_MISSING: CheckInfo = CheckInfo {
     why: "what is in it could not be copied",
     cure: "look at the kubelet's root directory",
 };
+/// The nodes' clocks are alike.
+pub const CLOCK_SKEW: CheckInfo = CheckInfo {
+    name: "ClockSkew",
+    runs_by: RunsBy::Both,
+    acceptable: false,
+    refuses: "Warns of clocks of the two nodes (`CLOCK_REALTIME`) that certainly differ by more than 100 ms, in `status.source.warnings`",
+    why: "what processes have noted by the one clock, such as leases and deadlines, they hold against the other after the move",
+    cure: "synchronise the clocks of the nodes (chrony, systemd-timesyncd)",
+};
 
 /// All of them, in the order of the documentation.
 pub const ALL: &[CheckInfo] = &[
@@ -96,4 +105,5 @@ pub const ALL: &[CheckInfo] = &[
     NO_SPACE_FOR_PAGES,
     NODE_MEMORY_SHORT,
     VOLUME_MISSING,
+    CLOCK_SKEW,
 ];

@@ -6,6 +6,7 @@
 pub mod cpu;
 pub mod files;
 pub mod later;
+pub mod nodes;
 pub mod operator;
 pub mod processes;
 pub mod source;
@@ -67,7 +68,15 @@ impl CheckInfo {
 }
 
 /// All checks, by group, in the order of the documentation.
-pub const ALL: &[&[CheckInfo]] = &[operator::ALL, source::ALL, processes::ALL, later::ALL];
+pub const ALL: &[&[CheckInfo]] = &[
+    operator::ALL,
+    cpu::ALL,
+    nodes::ALL,
+    source::ALL,
+    processes::ALL,
+    files::ALL,
+    later::ALL,
+];
 
 /// Every check.
 pub fn all() -> impl Iterator<Item = &'static CheckInfo> {

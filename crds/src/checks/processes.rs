@@ -75,6 +75,15 @@ pub const DEVICE_UNSUPPORTED: CheckInfo = CheckInfo {
     why: "their drivers keep state for the process that CRIU cannot see",
     cure: "close it before a move, or let the container start anew with `spec.restartContainers`",
 };
+/// `EventSemaphoreUnsupported`.
+pub const EVENT_SEMAPHORE_UNSUPPORTED: CheckInfo = CheckInfo {
+    name: "EventSemaphoreUnsupported",
+    runs_by: RunsBy::Source,
+    acceptable: true,
+    refuses: "an eventfd that gives one at a time (`EFD_SEMAPHORE`); Linux tells since 6.5",
+    why: "CRIU makes it anew without the flag: a read would take the whole counter",
+    cure: "use an ordinary eventfd, or a semaphore in memory",
+};
 /// `FileWatchUnsupported`.
 pub const FILE_WATCH_UNSUPPORTED: CheckInfo = CheckInfo {
     name: "FileWatchUnsupported",
@@ -100,7 +109,7 @@ pub const IO_URING_UNSUPPORTED: CheckInfo = CheckInfo {
     acceptable: false,
     refuses: "io_uring, by its descriptor or its mapped rings",
     why: "CRIU cannot dump it",
-    cure: "turn it off in the program (PostgreSQL: `io_method=worker`; Node.js: `UV_USE_IO_URING=0`), or forbid it by a seccomp profile",
+    cure: "turn it off in the program (PostgreSQL: `io_method=worker`), or forbid it by `seccompProfile: RuntimeDefault`, which containerd's profile does (Node.js, which cannot be told otherwise since libuv 1.49, then does without)",
 };
 /// `MessageQueueUnsupported`.
 pub const MESSAGE_QUEUE_UNSUPPORTED: CheckInfo = CheckInfo {
@@ -119,6 +128,15 @@ pub const MPTCP_UNSUPPORTED: CheckInfo = CheckInfo {
     refuses: "sockets of Multipath TCP",
     why: "CRIU does not know the protocol",
     cure: "set `GODEBUG=multipathtcp=0` (Go makes its listeners so by default)",
+};
+/// `MulticastUnsupported`.
+pub const MULTICAST_UNSUPPORTED: CheckInfo = CheckInfo {
+    name: "MulticastUnsupported",
+    runs_by: RunsBy::Source,
+    acceptable: true,
+    refuses: "sockets that have joined a multicast group",
+    why: "CRIU does not restore memberships: nothing that is sent to the group would come any more",
+    cure: "let the program join again when the pod has moved",
 };
 /// `NamespaceDescriptorUnsupported`.
 pub const NAMESPACE_DESCRIPTOR_UNSUPPORTED: CheckInfo = CheckInfo {
@@ -155,6 +173,15 @@ pub const PERF_EVENT_UNSUPPORTED: CheckInfo = CheckInfo {
     refuses: "descriptors and buffers of `perf_event_open`",
     why: "CRIU cannot dump them",
     cure: "stop the profiler, or run it outside of the pod",
+};
+/// `ProcessStopped`.
+pub const PROCESS_STOPPED: CheckInfo = CheckInfo {
+    name: "ProcessStopped",
+    runs_by: RunsBy::Source,
+    acceptable: false,
+    refuses: "processes that a signal has stopped, where containers are frozen by version 1 of cgroups, at two looks 200 ms apart",
+    why: "ptrace waits for a stopped process that is frozen until it is thawed, and CRIU with it",
+    cure: "let them go on (SIGCONT) before the move",
 };
 /// `ProcessTraced`.
 pub const PROCESS_TRACED: CheckInfo = CheckInfo {
@@ -248,15 +275,18 @@ pub const ALL: &[CheckInfo] = &[
     DESCRIPTOR_UNSUPPORTED,
     DETACHED_MOUNT_UNSUPPORTED,
     DEVICE_UNSUPPORTED,
+    EVENT_SEMAPHORE_UNSUPPORTED,
     FILE_WATCH_UNSUPPORTED,
     GPU_UNSUPPORTED,
     IO_URING_UNSUPPORTED,
     MESSAGE_QUEUE_UNSUPPORTED,
     MPTCP_UNSUPPORTED,
+    MULTICAST_UNSUPPORTED,
     NAMESPACE_DESCRIPTOR_UNSUPPORTED,
     NESTED_NAMESPACE_UNSUPPORTED,
     NETLINK_UNREAD,
     PERF_EVENT_UNSUPPORTED,
+    PROCESS_STOPPED,
     PROCESS_TRACED,
     PROCESS_UNINTERRUPTIBLE,
     SECCOMP_NOTIFY_UNSUPPORTED,

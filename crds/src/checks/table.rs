@@ -2,17 +2,22 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckInfo, later, operator, processes, source};
+use super::{CheckInfo, cpu, files, later, nodes, operator, processes, source};
 
 /// Where the page is, seen from this crate.
 pub const LIMITS_FILE: &str = "../docs/limits.md";
 
 const TEMPLATE: &str = include_str!("../../docs/limits.md.in");
 
+/// What `cargo e2e table` makes of the workloads that are tried in a cluster, and the line in whose place it comes.
+const WORKLOADS: (&str, &str) = ("{{workloads}}", include_str!("../../docs/workloads.md"));
+
 /// The lines of the template in whose place a table comes, and which.
 const TABLES: &[(&str, &[&[CheckInfo]])] = &[
     ("{{operator}}", &[operator::ALL]),
+    ("{{nodes}}", &[cpu::ALL, nodes::ALL]),
     ("{{source}}", &[source::ALL, processes::ALL]),
+    ("{{files}}", &[files::ALL]),
     ("{{later}}", &[later::ALL]),
 ];
 
@@ -24,6 +29,8 @@ pub fn limits_page() -> String {
     for line in TEMPLATE.lines() {
         if let Some((_, checks)) = TABLES.iter().find(|(mark, _)| *mark == line) {
             page.push_str(&table(checks));
+        } else if line == WORKLOADS.0 {
+            page.push_str(WORKLOADS.1);
         } else {
             page.push_str(line);
             page.push('\n');

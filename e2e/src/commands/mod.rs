@@ -10,6 +10,7 @@ mod kubectl;
 mod load;
 mod node;
 mod status;
+mod table;
 mod test;
 mod up;
 
@@ -39,6 +40,7 @@ enum Subcommands {
     Load(load::Load),
     Install(install::Install),
     Test(test::Test),
+    Table(table::Table),
     #[command(hide = true, name = godwit_e2e::init::SUBCOMMAND)]
     Init(init::Init),
 }
@@ -57,6 +59,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Subcommands::Load(load) => load.run(),
         Subcommands::Install(install) => install.run(),
         Subcommands::Test(test) => Ok(test.run()),
+        Subcommands::Table(table) => table.run(),
         Subcommands::Init(init) => init.run(),
     }
 }

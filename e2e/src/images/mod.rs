@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod product;
 pub mod programs;
 pub mod redis;
+pub mod rows;
 pub mod workload;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ pub mod go;
 pub mod helm;
 pub mod host;
 pub mod hyperkube;
+pub mod languages;
 pub mod mirror;
 pub mod podman;
 pub mod postgres;

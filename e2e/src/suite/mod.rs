@@ -14,6 +14,7 @@ pub mod identity;
 pub mod logs;
 pub mod memory;
 pub mod moves;
+pub mod nodes;
 pub mod owners;
 pub mod pod_watch;
 pub mod preflight;
@@ -22,6 +23,7 @@ pub mod restarts;
 pub mod rollout;
 pub mod stateful;
 pub mod volumes;
+pub mod workloads;
 
 pub use behaviour::Behaviour;
 pub use lab::{Lab, address_of, node_of, workload_container};
@@ -42,7 +44,9 @@ pub fn all() -> impl Iterator<Item = Behaviour> {
         containers::ALL,
         owners::ALL,
         preflight::ALL,
+        nodes::ALL,
         stateful::ALL,
+        workloads::ALL,
     ]
     .into_iter()
     .flatten()

@@ -8,6 +8,7 @@ use godwit_crds::{ConditionType, Leg, MigrationPhase};
 use super::parking::{Parking, progress};
 use super::step::{Action, Step};
 use crate::owner::Owner;
+use crate::unlike::{Source, Unlike};
 use crate::{facts, reason, relay};
 
 /// Graces run out without an event in the cluster.
@@ -106,6 +107,13 @@ fn follow(step: &mut Step<'_>, target: &k8s_openapi::api::core::v1::Pod) {
             if !may_stay && step.plan().is_some_and(|plan| plan.source_node == node) {
                 return step.fail(reason::TARGET_REFUSED, format!("the target pod was bound to {node}, the node of its source; something in the cluster changes pods' affinity"));
             }
+            if let Some(unlike) = unlike(step, &node) {
+                let message = format!(
+                    "the target pod was bound to {node}, which is not what it was in preflight: {}",
+                    unlike.message
+                );
+                return step.fail(unlike.reason, message);
+            }
             let message = format!("the target pod is parked on {node}");
             if let Some(plan) = &mut step.status.plan {
                 plan.target_node = Some(node);
@@ -121,4 +129,10 @@ fn follow(step: &mut Step<'_>, target: &k8s_openapi::api::core::v1::Pod) {
             step.look_again(step.until_deadline());
         }
     }
+}
+
+/// What keeps the pod from moving to that node: it may have joined the cluster since preflight, or changed.
+fn unlike(step: &Step<'_>, node: &str) -> Option<Unlike> {
+    let source = &step.plan()?.source_node;
+    Source::of(step.observed, source).obstacle(step.observed.node(node)?)
 }

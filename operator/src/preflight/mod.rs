@@ -10,6 +10,7 @@ mod nodes;
 mod owner;
 mod pod;
 mod probes;
+mod unlike;
 mod volumes;
 
 use godwit_crds::checks::{CheckInfo, operator};

@@ -7,9 +7,10 @@ use godwit_crds::{AGENT_READY_LABEL, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
-use super::Check;
+use super::{Check, unlike};
 use crate::facts::{self, Observed};
 use crate::relay;
+use crate::unlike::Source;
 
 /// Of two migrations of one pod the older one goes ahead, and one that is under way always.
 pub(super) fn another_migration(observed: &Observed) -> Check {
@@ -71,14 +72,23 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
         Some(TargetSpec {
             node_name: Some(target),
             ..
-        }) => checks.extend(named_target(observed, source_node, target, may_stay)),
+        }) => {
+            checks.extend(named_target(observed, source_node, target, may_stay));
+            let source = Source::of(observed, source_node);
+            let destination = observed.node(target);
+            let destination: Vec<_> = destination
+                .map(|node| (node, source.between(node)))
+                .into_iter()
+                .collect();
+            checks.extend(unlike::checks(observed, source_node, &destination));
+        }
         Some(TargetSpec {
             node_selector: Some(labels),
             ..
         }) => {
-            checks.push(any_target(
+            checks.extend(any_target(
                 observed,
-                but,
+                (source_node, but),
                 labels,
                 "spec.target.nodeSelector matches no node that can be used",
             ));
@@ -88,9 +98,9 @@ pub(super) fn checks(observed: &Observed, source: &Pod) -> Vec<Check> {
             node_selector: None,
         })
         | None => {
-            checks.push(any_target(
+            checks.extend(any_target(
                 observed,
-                but,
+                (source_node, but),
                 &BTreeMap::new(),
                 "no other node can be used",
             ));
@@ -164,26 +174,38 @@ fn named_target(observed: &Observed, source_node: &str, target: &str, may_stay: 
     ]
 }
 
+/// `source`: the node of the pod, and the one that is out of the question for it.
 fn any_target(
     observed: &Observed,
-    source_node: &str,
+    (source_node, but): (&str, &str),
     labels: &BTreeMap<String, String>,
     otherwise: &str,
-) -> Check {
+) -> Vec<Check> {
+    let source = Source::of(observed, source_node);
     let mut why_not = Vec::new();
-    let mut usable = false;
+    let mut usable = Vec::new();
     for node in observed.nodes.iter().filter(|node| {
         labels
             .iter()
             .all(|(key, value)| node.labels().get(key) == Some(value))
     }) {
-        match obstacle(observed, node, source_node) {
-            Some(obstacle) => why_not.push(format!("{}: {obstacle}", node.name_any())),
-            None => usable = true,
+        let mut why = obstacle(observed, node, but).map(str::to_owned);
+        if why.is_none() {
+            let found = source.between(node);
+            let first = found.as_ref().and_then(|found| source.first_obstacle(found));
+            match first {
+                Some(first) => why = Some(unlike::told(&first, node)),
+                None => usable.push((node, found)),
+            }
+        }
+        if let Some(why) = why {
+            why_not.push(format!("{}: {why}", node.name_any()));
         }
     }
-    if usable {
-        return Check::pass(&operator::TARGET_NODES, "NoUsableNode");
+    if !usable.is_empty() {
+        let mut checks = vec![Check::pass(&operator::TARGET_NODES, "NoUsableNode")];
+        checks.extend(unlike::checks(observed, source_node, &usable));
+        return checks;
     }
     let more = why_not.len().saturating_sub(5);
     why_not.truncate(5);
@@ -198,7 +220,11 @@ fn any_target(
         format!(" and {more} more")
     };
     let message = format!("{otherwise}{list}{more}");
-    Check::from_finding(&operator::TARGET_NODES, "NoUsableNode", Some(message))
+    vec![Check::from_finding(
+        &operator::TARGET_NODES,
+        "NoUsableNode",
+        Some(message),
+    )]
 }
 
 /// A claim of the pod whose volume the node cannot have.

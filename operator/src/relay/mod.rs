@@ -26,6 +26,7 @@ use kube::ResourceExt;
 use crate::facts::Observed;
 use crate::owner::{self, Member};
 use crate::target_pod;
+use crate::unlike::Avoid;
 
 pub use leg::{build, is_leg_of, name as leg_name, planned};
 pub use role::{Role, parent_reference, role};
@@ -77,12 +78,15 @@ impl Task {
 /// The pod that this migration would make of that source; of a parent, the one that its next leg would make.
 pub fn target(observed: &Observed, source: &Pod) -> Pod {
     let (migration, owner) = (&observed.migration, observed.owner.as_ref());
-    match Task::of(&observed.role, source) {
+    let mut target = match Task::of(&observed.role, source) {
         Task::Relay(member) if is_stand_in(source) => owner::home_of(source, &member, migration),
         Task::Home(member) => owner::home_of(source, &member, migration),
         Task::Relay(member) | Task::Away(member) => owner::stand_in_for(source, &member, migration, owner),
         Task::Move | Task::Lost => owner::target_of(source, migration, owner),
-    }
+    };
+    let node = source.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    Avoid::of(observed, node.unwrap_or_default()).apply(&mut target);
+    target
 }
 
 /// True for a pod that runs another one's workload.

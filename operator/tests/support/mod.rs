@@ -13,6 +13,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::{Value, json};
 
 pub const SOURCE: &str = "redis-0";
+/// What every node's agent says of it.
+pub const FACTS: &str = r#"{"cpu": "x86_64;avx2,sse2;xsave.size=832", "pageSize": 4096, "criu": {"version": "4.2", "features": {"uffd-noncoop": true}}}"#;
 
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -65,7 +67,10 @@ pub fn plain_pod() -> Pod {
 
 pub fn node(name: &str, change: impl FnOnce(&mut Value)) -> Node {
     let mut node = json!({
-        "metadata": {"name": name, "labels": {"godwit.dev/agent-ready": "true", "zone": name}},
+        "metadata": {
+            "name": name, "labels": {"godwit.dev/agent-ready": "true", "godwit.dev/cpu-class": "rich", "zone": name},
+            "annotations": {"godwit.dev/node-facts": FACTS},
+        },
         "spec": {},
         "status": {
             "addresses": [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": "192.0.2.1"}],

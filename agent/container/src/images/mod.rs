@@ -1,10 +1,12 @@
 //! The little that must be known about CRIU's images: how they begin, which of them belong to a pod rather than to a container, and where a log says what
 //! went wrong.
 
+mod entries;
 mod header;
 pub mod log;
 mod sizes;
 mod sysv;
+mod timers;
 
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 pub use self::header::{Header, check};
 pub use self::sizes::forget_sizes;
 pub use self::sysv::blank_sysv;
+pub use self::timers::wind_timers;
 
 /// Why an image could not be used.
 #[derive(Debug, thiserror::Error)]

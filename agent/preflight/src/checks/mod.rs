@@ -5,6 +5,7 @@ mod connections;
 mod deleted;
 mod device;
 mod mount;
+mod multicast;
 mod namespace;
 mod netlink;
 mod other;
@@ -14,8 +15,10 @@ mod report;
 mod ring;
 mod seccomp;
 mod secret;
+mod semaphore;
 mod socket;
 mod state;
+mod stopped;
 mod sysv;
 mod timer;
 mod traced;
@@ -33,13 +36,14 @@ use self::report::{Place, Report};
 /// Of one process.
 type Check = fn(&Place<'_>, &mut Report);
 
-const OF_A_PROCESS: [Check; 19] = [
+const OF_A_PROCESS: [Check; 21] = [
     ring::look,
     perf::look,
     bpf::look,
     userfault::look,
     seccomp::look,
     secret::look,
+    semaphore::look,
     other::look,
     watch::look,
     timer::look,
@@ -53,6 +57,7 @@ const OF_A_PROCESS: [Check; 19] = [
     mount::look,
     traced::look,
     state::look,
+    stopped::look,
 ];
 
 /// Every check on everything.
@@ -77,12 +82,13 @@ pub(crate) fn all(pod: &Pod, scene: &Scene) -> Vec<Finding> {
     }
     connections::half_open(scene, &mut report);
     sysv::look(scene, &mut report);
+    multicast::look(scene, &mut report);
     report.findings
 }
 
 /// Checks whose object may be gone in a moment: a second look has to find it too.
 pub(crate) fn may_pass(check: &str) -> bool {
-    [state::CHECK, netlink::CHECK, connections::CHECK].contains(&check)
+    [state::CHECK, stopped::CHECK, netlink::CHECK, connections::CHECK].contains(&check)
 }
 
 #[cfg(test)]
@@ -100,6 +106,7 @@ mod tests {
             bpf::CHECK,
             connections::CHECK,
             mount::CHECK,
+            multicast::CHECK,
             netlink::CHECK,
             other::CHECK,
             perf::CHECK,
@@ -107,7 +114,9 @@ mod tests {
             ring::CHECK,
             seccomp::CHECK,
             secret::CHECK,
+            semaphore::CHECK,
             state::CHECK,
+            stopped::CHECK,
             timer::CHECK,
             traced::CHECK,
             unix::CHECK,
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_or_is_lost_can_be_accepted() {
         for check in processes::ALL.iter().filter(|check| check.acceptable) {
-            let is_loss = check.name == namespace::THREAD;
+            let is_loss = [namespace::THREAD, multicast::CHECK, semaphore::CHECK].contains(&check.name);
             assert!(may_pass(check.name) || is_loss, "{}", check.name);
         }
     }

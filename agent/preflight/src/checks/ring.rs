@@ -3,7 +3,7 @@
 use super::report::{Place, Report, describe};
 
 pub(super) const CHECK: &str = "IoUringUnsupported";
-const CURE: &str = "CRIU cannot take io_uring along: turn it off in the program (PostgreSQL: io_method=worker; Node.js: UV_USE_IO_URING=0), or with a seccomp profile";
+const CURE: &str = "CRIU cannot take io_uring along: turn it off in the program (PostgreSQL: io_method=worker), or by seccompProfile RuntimeDefault (Node.js)";
 const NAME: &str = "[io_uring]";
 
 pub(super) fn look(place: &Place<'_>, report: &mut Report) {

@@ -11,8 +11,10 @@ use crate::elf::Elf;
 
 /// Read at once.
 const BLOCK: usize = 256 << 10;
-/// Most files that are remembered.
-const MOST: usize = 4096;
+/// Most files that are remembered: beyond them all are forgotten, for most of those are of files that have changed.
+const MOST: usize = 8192;
+/// Most symbols of all of them, some hundred bytes each.
+const MOST_SYMBOLS: usize = 500_000;
 
 /// One file in one state: device, inode number, size, and the times of its last changes to content and inode.
 type Key = (u64, u64, u64, [i64; 4]);
@@ -22,6 +24,8 @@ type Key = (u64, u64, u64, [i64; 4]);
 pub struct Cache {
     contents: BTreeMap<Key, Content>,
     elves: BTreeMap<Key, Option<Arc<Elf>>>,
+    /// Symbols in them.
+    symbols: usize,
     /// Files that were read for their content, for tests.
     reads: usize,
 }
@@ -52,7 +56,10 @@ impl Cache {
             build_id,
         };
         // Changed while it was read: not to be remembered.
-        if self::key(file)? == key && self.contents.len() < MOST {
+        if self::key(file)? == key {
+            if self.contents.len() >= MOST {
+                self.contents.clear();
+            }
             self.contents.insert(key, content.clone());
         }
         Ok(Some(content))
@@ -65,9 +72,13 @@ impl Cache {
             return Ok(known.clone());
         }
         let elf = Elf::read(file).ok().map(Arc::new);
-        if self.elves.len() < MOST {
-            self.elves.insert(key, elf.clone());
+        let symbols = elf.as_ref().map_or(0, |elf| elf.needed.len() + elf.defined.len());
+        if self.elves.len() >= MOST || self.symbols + symbols > MOST_SYMBOLS {
+            self.elves.clear();
+            self.symbols = 0;
         }
+        self.symbols += symbols;
+        self.elves.insert(key, elf.clone());
         Ok(elf)
     }
 }

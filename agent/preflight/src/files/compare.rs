@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Content, Here, HostFile, Need, User};
+use super::{Found, HostFile, Need, Other, User};
 use crate::finding::Finding;
 
 const DIFFERS: &str = "HostFileDiffers";
@@ -13,40 +13,65 @@ const SYMBOL: &str = "HostSymbolMissing";
 #[cfg(test)]
 pub(super) const NAMES: &[&str] = &[DIFFERS, MISSING, INCOMPARABLE, SYMBOL];
 
+const GONE: &str = " (deleted)";
+/// Of `//deleted`, as a path has it.
+const GONE_ROOT: &str = "/deleted";
+
 /// Symbols that are named in messages; the others are counted.
 const NAMED: usize = 8;
 
 /// What stands against using the destination's file, if anything. `node` is the destination's name.
-pub fn compare(source: &HostFile, node: &str, here: Option<&Here>) -> Vec<Finding> {
-    let name = short_name(&source.path);
-    let Some(here) = here else {
-        let message = format!(
+pub fn compare(source: &HostFile, node: &str, found: &Found) -> Vec<Finding> {
+    match found {
+        Found::Same => Vec::new(),
+        Found::Missing => vec![missing(source, node)],
+        Found::Incomparable => vec![incomparable(source, node)],
+        Found::Differs(other) => differs(source, node, other),
+    }
+}
+
+fn missing(source: &HostFile, node: &str) -> Finding {
+    let message = if is_gone(source) {
+        format!(
+            "{}, which {} uses, has been removed or replaced on the source's node since; start the pod anew",
+            source.path.trim_end_matches(GONE),
+            users(source)
+        )
+    } else {
+        format!(
             "{node} has no {}, which {} uses as {}; install it there, or choose another node",
             source.on_node,
             users(source),
             source.path
-        );
-        return vec![finding(
-            MISSING,
-            source,
-            source.users.first(),
-            source.path.clone(),
-            message,
-        )];
+        )
     };
-    let (Some(theirs), Some(ours)) = (&source.content, &here.content) else {
-        return vec![incomparable(source, node)];
-    };
-    if (theirs.size, theirs.digest) == (ours.size, ours.digest) {
-        return Vec::new();
-    }
-    let mut findings = missing_symbols(source, node, here, name);
+    finding(
+        MISSING,
+        source,
+        source.users.first(),
+        source.path.clone(),
+        message,
+    )
+}
+
+/// Whether the source's node has it under that name no more: the kernel says so behind the name, of a file that is mounted itself behind the root of
+/// its mount (`d_path` in `fs/d_path.c`, `show_mountinfo`).
+fn is_gone(source: &HostFile) -> bool {
+    source.path.ends_with(GONE) || source.on_node.ends_with(GONE_ROOT) && !source.path.ends_with(GONE_ROOT)
+}
+
+fn differs(source: &HostFile, node: &str, other: &Other) -> Vec<Finding> {
+    let name = short_name(&source.path);
+    let mut findings = missing_symbols(source, node, other, name);
+    let own = source
+        .content
+        .as_ref()
+        .map_or_else(String::new, |it| describe(it.size, it.build_id.as_deref()));
     let message = format!(
-        "{node}'s {name} is another file than the source's ({} there, {} here), and {} uses it: {}; give both nodes the same build of {}",
-        describe(theirs),
-        describe(ours),
+        "{node}'s {name} is another file than the source's ({own} on the source's node, {} on {node}), and {} uses it: {}; give both nodes the same build of {}",
+        describe(other.size, other.build_id.as_deref()),
         users(source),
-        consequence(source, here),
+        consequence(source, other),
         source.on_node
     );
     findings.push(finding(
@@ -60,7 +85,7 @@ pub fn compare(source: &HostFile, node: &str, here: Option<&Here>) -> Vec<Findin
 }
 
 /// The file is too large or cannot be read, on one of the nodes.
-pub fn incomparable(source: &HostFile, node: &str) -> Finding {
+fn incomparable(source: &HostFile, node: &str) -> Finding {
     let message = format!(
         "{}, which {} uses, cannot be compared with that of {node}: it is larger than {} MiB or cannot be read; mount less of the node",
         source.path,
@@ -77,12 +102,12 @@ pub fn incomparable(source: &HostFile, node: &str) -> Finding {
 }
 
 /// One finding per process and symbol that it will look for in vain.
-fn missing_symbols(source: &HostFile, node: &str, here: &Here, name: &str) -> Vec<Finding> {
+fn missing_symbols(source: &HostFile, node: &str, other: &Other, name: &str) -> Vec<Finding> {
     let mut told = BTreeSet::new();
     let missing = source
         .needs
         .iter()
-        .filter(|need| need.unbound && !here.defines(&need.symbol));
+        .filter(|need| need.unbound && other.lacks.contains(&need.symbol));
     let new = missing.filter(|need| told.insert((need.user, need.symbol.clone())));
     new.take(NAMED)
         .filter_map(|need| {
@@ -101,7 +126,7 @@ fn missing_symbols(source: &HostFile, node: &str, here: &Here, name: &str) -> Ve
 }
 
 /// What would become of the processes.
-fn consequence(source: &HostFile, here: &Here) -> String {
+fn consequence(source: &HostFile, other: &Other) -> String {
     let unbound: BTreeSet<String> = source
         .needs
         .iter()
@@ -111,11 +136,11 @@ fn consequence(source: &HostFile, here: &Here) -> String {
     let lacking: BTreeSet<String> = source
         .needs
         .iter()
-        .filter(|need| !here.defines(&need.symbol))
+        .filter(|need| other.lacks.contains(&need.symbol))
         .map(symbol)
         .collect();
     let mapped = source.users.iter().any(|user| user.mapped);
-    let text = match (mapped, here.elf.is_some() && !source.needs.is_empty()) {
+    let text = match (mapped, other.is_elf && !source.needs.is_empty()) {
         (false, _) => return "it would read other content".into(),
         (true, false) => {
             return "pages of it that were not written are read from the destination's file".into();
@@ -157,13 +182,13 @@ fn symbol(need: &Need) -> String {
     }
 }
 
-fn describe(content: &Content) -> String {
-    match &content.build_id {
+fn describe(size: u64, build_id: Option<&[u8]>) -> String {
+    match build_id {
         Some(id) => {
             let short: Vec<String> = id.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            format!("{} bytes, build {}", content.size, short.concat())
+            format!("{size} bytes, build {}", short.concat())
         }
-        None => format!("{} bytes", content.size),
+        None => format!("{size} bytes"),
     }
 }
 
@@ -214,6 +239,7 @@ mod tests {
     use godwit_crds::checks::files;
 
     use super::*;
+    use crate::files::{Content, Here};
 
     #[test]
     fn every_check_is_documented() {
@@ -251,27 +277,47 @@ mod tests {
         }
     }
 
+    fn against(source: &HostFile, here: Option<&Here>) -> Vec<Finding> {
+        let content = source.content.as_ref();
+        let wanted = content.map(|it| (it.size, &it.digest[..]));
+        compare(source, "n2", &Found::of(here, wanted, []))
+    }
+
+    #[test]
+    fn what_was_replaced_on_the_source_is_told_so() {
+        let mut file = source(Some(1));
+        let text = |file: &HostFile| against(file, None).remove(0).message;
+        assert!(text(&file).contains("n2 has no /opt/libfoo.so.2"));
+        file.on_node.push_str("/deleted");
+        let message = text(&file);
+        assert!(
+            message.contains("/usr/lib/libfoo.so.2, which")
+                && message.contains("replaced on the source's node"),
+            "{message}"
+        );
+        file.on_node = "/opt/libfoo.so.2 (deleted)".into();
+        file.path.push_str(" (deleted)");
+        assert_eq!(text(&file), message);
+    }
+
     #[test]
     fn what_is_equal_is_not_told() {
-        assert_eq!(compare(&source(Some(1)), "n2", Some(&here(Some(1)))), []);
+        assert_eq!(against(&source(Some(1)), Some(&here(Some(1)))), []);
     }
 
     #[test]
     fn what_is_not_there_or_not_comparable_is_refused() {
         let checks = |source: &HostFile, here: Option<&Here>| -> Vec<&str> {
-            compare(source, "n2", here)
-                .iter()
-                .map(|found| found.check)
-                .collect()
+            against(source, here).iter().map(|found| found.check).collect()
         };
         assert_eq!(checks(&source(Some(1)), None), [MISSING]);
         assert_eq!(checks(&source(None), Some(&here(Some(1)))), [INCOMPARABLE]);
         assert_eq!(checks(&source(Some(1)), Some(&here(None))), [INCOMPARABLE]);
         assert_eq!(checks(&source(Some(1)), Some(&here(Some(2)))), [DIFFERS]);
-        let found = compare(&source(Some(1)), "n2", Some(&here(Some(2)))).remove(0);
+        let found = against(&source(Some(1)), Some(&here(Some(2)))).remove(0);
         for part in [
             "n2's libfoo.so.2",
-            "build 010101010101 there",
+            "build 010101010101 on the source's node",
             "redis (pid 12)",
             "/opt/libfoo.so.2",
         ] {

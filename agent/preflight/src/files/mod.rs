@@ -4,13 +4,15 @@
 
 mod cache;
 mod compare;
+mod found;
 mod here;
 mod node_path;
 mod origin;
 mod used;
 
 pub use self::cache::Cache;
-pub use self::compare::{compare, incomparable};
+pub use self::compare::compare;
+pub use self::found::{Found, Other};
 pub use self::here::{Here, here};
 pub use self::used::used;
 pub use crate::elf::{ElfError, Symbol};

@@ -43,8 +43,11 @@ pub fn used(pod: &Pod, cache: &mut Cache) -> Vec<HostFile> {
 
 #[derive(Default)]
 struct Found {
-    files: BTreeMap<String, HostFile>,
+    files: BTreeMap<Key, HostFile>,
 }
+
+/// Its path in the container and on the node: two containers may have different files at one place.
+type Key = (String, String);
 
 /// A file that a process has.
 struct Held {
@@ -57,7 +60,7 @@ struct Held {
 impl Found {
     fn process(&mut self, container: &Container, process: &Process, node: &[Mount], cache: &mut Cache) {
         let mounts = mount::all(&process.proc);
-        let mut libraries: BTreeMap<String, String> = BTreeMap::new();
+        let mut libraries: BTreeMap<String, Key> = BTreeMap::new();
         for held in held(process) {
             let Some(mount) = origin::mount_of(&mounts, &held.path) else {
                 continue;
@@ -65,10 +68,10 @@ impl Found {
             if origin::of(mount, &container.mounts) != Origin::Host {
                 continue;
             }
-            let Some(path) = self.file(&held, mount, node, cache) else {
+            let Some(key) = self.file(&held, mount, node, cache) else {
                 continue;
             };
-            let file = self.files.get_mut(&path);
+            let file = self.files.get_mut(&key);
             if let Some(file) = file {
                 add_user(file, container, process, held.mapped);
             }
@@ -77,7 +80,7 @@ impl Found {
                 && let Ok(Some(elf)) = cache.elf(&file)
             {
                 let name = elf.soname.clone().or_else(|| name_of(&held.path));
-                libraries.extend(name.map(|name| (name, path)));
+                libraries.extend(name.map(|name| (name, key)));
             }
         }
         if !libraries.is_empty() {
@@ -86,10 +89,13 @@ impl Found {
     }
 
     /// Adds the file, if it is not there yet; gives what it is called.
-    fn file(&mut self, held: &Held, mount: &Mount, node: &[Mount], cache: &mut Cache) -> Option<String> {
+    fn file(&mut self, held: &Held, mount: &Mount, node: &[Mount], cache: &mut Cache) -> Option<Key> {
         let path = held.path.to_string_lossy().into_owned();
-        if self.files.contains_key(&path) {
-            return Some(path);
+        let on_node = node_path::of(&held.path, mount, node);
+        let on_node = on_node.map_or_else(|| path.clone(), |it| it.to_string_lossy().into_owned());
+        let key = (path, on_node);
+        if self.files.contains_key(&key) {
+            return Some(key);
         }
         if self.files.len() >= MAX_FILES {
             return None;
@@ -98,18 +104,15 @@ impl Found {
             return None;
         }
         let opened = open(&held.link).and_then(|mut file| cache.content(&mut file).ok().flatten());
-        let on_node = node_path::of(&held.path, mount, node);
-        self.files.insert(
-            path.clone(),
-            HostFile {
-                on_node: on_node.map_or_else(|| path.clone(), |it| it.to_string_lossy().into_owned()),
-                path: path.clone(),
-                content: opened,
-                users: Vec::new(),
-                needs: Vec::new(),
-            },
-        );
-        Some(path)
+        let file = HostFile {
+            path: key.0.clone(),
+            on_node: key.1.clone(),
+            content: opened,
+            users: Vec::new(),
+            needs: Vec::new(),
+        };
+        self.files.insert(key.clone(), file);
+        Some(key)
     }
 
     /// What every object of the process needs of these libraries of the node.
@@ -117,7 +120,7 @@ impl Found {
         &mut self,
         container: &Container,
         process: &Process,
-        libraries: &BTreeMap<String, String>,
+        libraries: &BTreeMap<String, Key>,
         cache: &mut Cache,
     ) {
         let all_now = binds_now(&process.proc);
@@ -142,7 +145,7 @@ impl Found {
             for needed in needed {
                 let Some(file) = libraries
                     .get(&needed.library)
-                    .and_then(|path| self.files.get_mut(path))
+                    .and_then(|key| self.files.get_mut(key))
                 else {
                     continue;
                 };

@@ -1,11 +1,13 @@
 //! Sockets as the pod's network namespace tells of them.
 
 mod diag;
+mod multicast;
 pub(crate) mod netlink;
 pub(crate) mod tcp;
 pub(crate) mod unix;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 /// By inode number.
@@ -17,6 +19,8 @@ pub(crate) struct Sockets {
     pub(crate) half_open: Vec<u16>,
     /// Netlink sockets with bytes that nobody has read.
     pub(crate) unread: BTreeMap<u64, u64>,
+    /// Multicast groups that programs have joined.
+    pub(crate) groups: BTreeSet<IpAddr>,
     /// Unix sockets.
     pub(crate) unix: BTreeMap<u64, unix::Socket>,
 }
@@ -30,6 +34,7 @@ impl Sockets {
             unaccepted,
             half_open,
             unread: netlink::unread(&net.join("netlink")),
+            groups: multicast::groups(&net),
             unix: unix::all(&process.join("ns/net")),
         }
     }

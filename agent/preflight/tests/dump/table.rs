@@ -46,9 +46,19 @@ const fn refused(
     }
 }
 
+/// What is found only where there is a freezer of version 1.
+pub const ONLY_VERSION_1: &str = "ProcessStopped";
+
 pub const ROWS: &[Row] = &[
     fine("nothing", nothing),
     fine("ordinary", d::ordinary),
+    // The dump succeeds, and the restored counter is an ordinary one.
+    Row {
+        name: "event-semaphore",
+        app: d::event_semaphore,
+        found: &[("EventSemaphoreUnsupported", true)],
+        criu: Criu::Dumps,
+    },
     refused(
         "io_uring",
         d::io_uring,
@@ -163,6 +173,13 @@ pub const ROWS: &[Row] = &[
     ),
     fine("tcp", s::tcp),
     fine("udp", s::udp),
+    // The dump succeeds, and the restored socket is no member.
+    Row {
+        name: "multicast",
+        app: s::multicast,
+        found: &[("MulticastUnsupported", true)],
+        criu: Criu::Dumps,
+    },
     fine("ping", s::ping),
     fine("raw", s::raw),
     fine("packet", s::packet),
@@ -298,7 +315,13 @@ pub const ROWS: &[Row] = &[
     ),
     fine("zombie", p::zombie),
     fine("threads", p::threads),
-    fine("stopped", p::stopped),
+    // It can be dumped as long as no freezer holds it.
+    Row {
+        name: "stopped",
+        app: p::stopped,
+        found: &[(ONLY_VERSION_1, true)],
+        criu: Criu::Dumps,
+    },
     refused(
         "traced",
         p::traced,

@@ -76,12 +76,16 @@ async fn frozen(timing: Timing) -> ((Sender, Receiver), (Sender, Receiver), Peer
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![entry],
         ..Manifest::default()
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;
-    target.send(Message::ManifestOk(Empty {})).await.unwrap();
+    target
+        .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+        .await
+        .unwrap();
     expect(&mut from_target, "ManifestOk").await;
     source.send(Message::EndParking(Empty {})).await.unwrap();
     expect(&mut from_source, "EndParking").await;

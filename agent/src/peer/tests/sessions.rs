@@ -209,6 +209,7 @@ async fn a_link_that_is_cut_inside_an_object() {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),
@@ -221,7 +222,10 @@ async fn a_link_that_is_cut_inside_an_object() {
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;
-    target.send(Message::ManifestOk(Empty {})).await.unwrap();
+    target
+        .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+        .await
+        .unwrap();
     expect(&mut from_target, "ManifestOk").await;
     let base = ObjectKind::FileStream {
         container: None,
@@ -263,7 +267,10 @@ async fn a_peer_that_is_gone_without_a_word() {
     // Both TCP connections stay up, but nothing comes through any more.
     dead.cancel();
     assert_eq!(from_source.recv().await.unwrap_err().reason(), "PeerSilent");
-    let later = target.send(Message::ManifestOk(Empty {})).await.unwrap_err();
+    let later = target
+        .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+        .await
+        .unwrap_err();
     assert_eq!(later.reason(), "PeerSilent", "both halves say why");
     link.abort();
 }
@@ -288,6 +295,7 @@ async fn a_peer_that_takes_nothing() {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "redis".into(),
             image_id: "i".into(),
@@ -300,7 +308,10 @@ async fn a_peer_that_takes_nothing() {
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
     expect(&mut from_source, "Manifest").await;
-    target.send(Message::ManifestOk(Empty {})).await.unwrap();
+    target
+        .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+        .await
+        .unwrap();
     expect(&mut from_target, "ManifestOk").await;
     let base = ObjectKind::FileStream {
         container: None,

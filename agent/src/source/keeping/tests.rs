@@ -44,6 +44,7 @@ fn manifest() -> Manifest {
         hostname: "h".to_owned(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![ContainerEntry {
             name: "app".to_owned(),
             image_id: "i".to_owned(),
@@ -116,7 +117,10 @@ impl Stage {
         assert_eq!(resumes, None);
         sender.send(Message::Manifest(manifest())).await.unwrap();
         from_source.recv().await.unwrap();
-        target.send(Message::ManifestOk(Empty {})).await.unwrap();
+        target
+            .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
+            .await
+            .unwrap();
         receiver.recv().await.unwrap();
 
         let dir = tempfile::tempdir().unwrap();

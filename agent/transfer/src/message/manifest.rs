@@ -81,4 +81,19 @@ pub struct Manifest {
     /// Bytes of memory that only the pod's processes have, and that the target's node has to take; 0 if the source's agent does not say.
     #[prost(uint64, tag = "20")]
     pub memory_bytes: u64,
+    /// Files of the node, as paths in the containers, that are not the same on the target's node, which the user has accepted: CRIU is not to hold
+    /// their size and build against the source's.
+    #[prost(string, repeated, tag = "8")]
+    pub other_files: Vec<String>,
+}
+
+/// The target can take what the manifest names. Its clock is told along, by which the source knows whether the two nodes' clocks are alike.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Agreed {
+    /// When the manifest arrived, by the target's clock (`CLOCK_REALTIME`, microseconds of Unix time); 0: not told.
+    #[prost(uint64, tag = "1")]
+    pub received_us: u64,
+    /// When this was sent, by the same.
+    #[prost(uint64, tag = "2")]
+    pub sent_us: u64,
 }

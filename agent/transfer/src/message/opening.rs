@@ -17,6 +17,8 @@ pub enum Role {
     Carry = 3,
     /// The dialer is the source of a migration, and sends pages of memory on a connection of their own.
     Lane = 4,
+    /// The dialer is the source of a migration, and asks what the acceptor's node has in the place of files of its own node.
+    HostFiles = 5,
 }
 
 /// First message of the dialer.

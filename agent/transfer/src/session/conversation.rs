@@ -285,6 +285,7 @@ fn welcomed(role: i32) -> Result<Stage, &'static str> {
         Ok(Role::Migrate) => Ok(Stage::Migrate(Migrate::default())),
         Ok(Role::AskVerdict) => Ok(Stage::Query(Query::new(QueryKind::Verdict))),
         Ok(Role::Carry) => Ok(Stage::Query(Query::new(QueryKind::Carry))),
+        Ok(Role::HostFiles) => Ok(Stage::Query(Query::new(QueryKind::HostFiles))),
         Ok(Role::Lane) => Ok(Stage::Lane(Lane::default())),
         Ok(Role::Unspecified) | Err(_) => Err("Hello named no role"),
     }

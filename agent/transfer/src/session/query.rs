@@ -1,4 +1,4 @@
-//! The two short conversations: "how did it end?" and "that address has moved".
+//! The short conversations: "how did it end?", "that address has moved", and "what do you have in the place of these files?".
 
 use super::Party;
 use crate::message::Message;
@@ -14,6 +14,7 @@ pub(super) struct Query {
 pub(super) enum QueryKind {
     Verdict,
     Carry,
+    HostFiles,
 }
 
 impl Query {
@@ -29,8 +30,11 @@ impl Query {
     pub(super) fn apply(&mut self, from: Party, message: &Message) -> Result<(), &'static str> {
         let question = match (self.kind, message) {
             (QueryKind::Verdict, Message::VerdictRequest(_))
-            | (QueryKind::Carry, Message::CarryMove(_) | Message::CarryEnded(_)) => true,
-            (QueryKind::Verdict, Message::Verdict(_)) | (QueryKind::Carry, Message::CarryOk(_)) => false,
+            | (QueryKind::Carry, Message::CarryMove(_) | Message::CarryEnded(_))
+            | (QueryKind::HostFiles, Message::WantedFiles(_)) => true,
+            (QueryKind::Verdict, Message::Verdict(_))
+            | (QueryKind::Carry, Message::CarryOk(_))
+            | (QueryKind::HostFiles, Message::FoundFiles(_)) => false,
             _ => return Err("it belongs to another kind of session"),
         };
         match (question, from, self.asked) {

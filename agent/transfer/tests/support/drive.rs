@@ -27,6 +27,7 @@ fn manifest() -> Message {
         hostname: "h".into(),
         addresses: vec![],
         host_paths: vec![],
+        other_files: vec![],
         containers: vec![container],
         ..Manifest::default()
     })
@@ -40,7 +41,7 @@ fn script(role: Role) -> Vec<(bool, Message)> {
     ];
     let migration = vec![
         (true, manifest()),
-        (false, Message::ManifestOk(Empty {})),
+        (false, Message::ManifestOk(godwit_transfer::Agreed::default())),
         (true, Message::EndParking(Empty {})),
         (false, Message::Parked(ContainerName::new("a"))),
         (true, Message::Frozen(Empty {})),
@@ -78,7 +79,11 @@ pub fn drive(input: &[u8]) -> (usize, usize) {
     } else {
         Party::Dialer
     };
-    let role = [Role::Migrate, Role::Lane, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)];
+    let role = if flags & 16 == 0 {
+        [Role::Migrate, Role::Lane, Role::AskVerdict, Role::Carry][usize::from(flags >> 1 & 3)]
+    } else {
+        Role::HostFiles
+    };
     let Some((mut out, mut inbound)) = staged(party, role, usize::from(stage % 10)) else {
         return (0, 0);
     };
@@ -128,11 +133,17 @@ fn answer(out: &mut Outbound, event: &Event) {
     let Event::Message(message) = event else { return };
     let answer = match message {
         Message::Hello(_) => Message::Welcome(Welcome { version: 1 }),
-        Message::Manifest(_) => Message::ManifestOk(Empty {}),
+        Message::Manifest(_) => Message::ManifestOk(godwit_transfer::Agreed::default()),
         Message::EndParking(_) => Message::Parked(ContainerName::new("a")),
         Message::Ping(nonce) => Message::Pong(*nonce),
         Message::Abort(_) => Message::AbortOk(Empty {}),
         Message::CarryMove(_) | Message::CarryEnded(_) => Message::CarryOk(Empty {}),
+        Message::WantedFiles(_) => Message::FoundFiles(godwit_transfer::FoundFiles {
+            files: vec![godwit_transfer::FoundFile {
+                state: godwit_transfer::FileState::Same.into(),
+                ..Default::default()
+            }],
+        }),
         _ => return,
     };
     let _ = out.send(&answer);

@@ -36,6 +36,7 @@ pub fn manifest(names: &[&str]) -> Message {
         hostname: "redis-0".to_owned(),
         addresses: ["10.0.0.7", "fd00::7"].map(address).to_vec(),
         host_paths: vec![],
+        other_files: vec![],
         containers: names.iter().map(entry).collect(),
         volumes: vec![VOLUME.to_owned()],
         memory_bytes: 0,
@@ -170,7 +171,8 @@ impl Pair {
         pair.source_says(&hello(Role::Migrate)).unwrap();
         pair.target_says(&welcome()).unwrap();
         pair.source_says(&manifest(names)).unwrap();
-        pair.target_says(&Message::ManifestOk(EMPTY)).unwrap();
+        pair.target_says(&Message::ManifestOk(godwit_transfer::Agreed::default()))
+            .unwrap();
         pair
     }
 

@@ -82,7 +82,7 @@ async fn denied(lab: &Lab, name: &str) -> Result<()> {
 }
 
 /// A client with the token of the agent of that node, as kubelet would give it to the agent's pod.
-async fn as_agent(lab: &Lab, node: &str) -> Result<Client> {
+pub(super) async fn as_agent(lab: &Lab, node: &str) -> Result<Client> {
     let pod = agent_of(lab, node).await?.context("the node has no agent")?;
     let account = pod
         .spec
@@ -112,7 +112,8 @@ async fn as_agent(lab: &Lab, node: &str) -> Result<Client> {
     Ok(client)
 }
 
-fn forbidden(result: Result<(), kube::Error>, words: &str) -> Result<()> {
+/// Fails unless it was forbidden in these words.
+pub(super) fn forbidden(result: Result<(), kube::Error>, words: &str) -> Result<()> {
     match result {
         Err(kube::Error::Api(status))
             if matches!(status.code, 403 | 422) && status.message.contains(words) =>

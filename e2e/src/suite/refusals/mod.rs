@@ -5,6 +5,7 @@ mod destinations;
 mod images;
 mod pods;
 pub(super) mod refusal;
+mod report_rights;
 mod rivals;
 mod specs;
 mod time_out;
@@ -27,4 +28,5 @@ pub const ALL: &[Behaviour] = &[
     specs::CHANGED,
     time_out::TOO_SHORT,
     agents_rights::CONFINED,
+    report_rights::CONFINED,
 ];

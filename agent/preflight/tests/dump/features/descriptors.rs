@@ -35,6 +35,12 @@ pub fn ordinary() -> Tried {
     Ok(())
 }
 
+/// One that gives one at a time.
+pub fn event_semaphore() -> Tried {
+    // SAFETY: a plain system call.
+    call("eventfd", unsafe { libc::eventfd(3, libc::EFD_SEMAPHORE) }.into()).map(drop)
+}
+
 pub fn io_uring() -> Tried {
     let parameters = [0_u64; 15];
     syscall(

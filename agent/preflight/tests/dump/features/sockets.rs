@@ -33,6 +33,17 @@ pub fn udp() -> Tried {
     socket(libc::AF_INET6, libc::SOCK_DGRAM, 0).map(drop)
 }
 
+/// In groups on the loopback.
+pub fn multicast() -> Tried {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").map_err(text)?;
+    let loopback = std::net::Ipv4Addr::LOCALHOST;
+    socket
+        .join_multicast_v4(&std::net::Ipv4Addr::new(239, 1, 2, 3), &loopback)
+        .map_err(text)?;
+    keep(socket);
+    Ok(())
+}
+
 pub fn ping() -> Tried {
     std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 1000").map_err(text)?;
     socket(libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP).map(drop)

@@ -10,6 +10,8 @@ use super::Cpu;
 
 /// Longest line that is read: a real one has 1 KiB.
 const LIMIT: usize = 16 << 10;
+/// Longest name in it.
+const NAME_LIMIT: usize = 64;
 
 /// The line is of another form.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -41,6 +43,20 @@ impl Display for Cpu {
     }
 }
 
+impl From<Cpu> for String {
+    fn from(cpu: Cpu) -> Self {
+        cpu.to_string()
+    }
+}
+
+impl TryFrom<String> for Cpu {
+    type Error = CpuTextError;
+
+    fn try_from(text: String) -> Result<Self, CpuTextError> {
+        text.parse()
+    }
+}
+
 impl FromStr for Cpu {
     type Err = CpuTextError;
 
@@ -51,7 +67,7 @@ impl FromStr for Cpu {
         };
         let is_name = |name: &str| {
             let letters = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
-            !name.is_empty() && name.chars().all(letters)
+            (1..=NAME_LIMIT).contains(&name.len()) && name.chars().all(letters)
         };
         let names = |list: &str| {
             list.split(',')

@@ -1,9 +1,7 @@
 //! Two processors against each other. Pure.
 
 use super::Cpu;
-use crate::finding::Finding;
 
-const CHECK: &str = "CpuIncompatible";
 /// Named in a message; the others are counted.
 const NAMED: usize = 12;
 
@@ -27,41 +25,18 @@ pub fn lacking(source: &Cpu, destination: &Cpu) -> Vec<String> {
     features.chain(layout).collect()
 }
 
-/// The finding, if there is something; `node` is the destination's name.
-pub fn finding(source: &Cpu, destination: &Cpu, node: &str) -> Option<Finding> {
-    let lacking = lacking(source, destination);
-    if lacking.is_empty() {
-        return None;
-    }
-    let more = lacking.len().saturating_sub(NAMED);
-    let and = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+/// The same in words, for a message: the first twelve, and how many more there are. Empty for nothing.
+pub fn summary(lacking: &[String]) -> String {
     let named = lacking[..lacking.len().min(NAMED)].join(", ");
-    Some(Finding {
-        check: CHECK,
-        refuse: true,
-        container: String::new(),
-        pid: None,
-        process: String::new(),
-        object: named.clone(),
-        message: format!(
-            "the processor of {node} lacks {named}{and}, which programs of the pod may use; choose a node of class {}",
-            source.class()
-        ),
-    })
+    match lacking.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_check_is_documented() {
-        assert_eq!(godwit_crds::checks::cpu::CPU_INCOMPATIBLE.name, CHECK);
-    }
 
     fn cpu(features: &[&str], layout: &[(&str, u32)]) -> Cpu {
         Cpu {
@@ -78,14 +53,8 @@ mod tests {
     fn a_richer_destination_will_do_and_a_poorer_one_will_not() {
         let poor = cpu(&["sse2"], &[("xsave.size", 576)]);
         let rich = cpu(&["sse2", "avx"], &[("xsave.size", 576), ("xsave.9.at", 2688)]);
-        assert_eq!(finding(&poor, &rich, "n2"), None);
-        let found = finding(&rich, &poor, "n2").unwrap();
-        assert!(
-            found.message.contains("n2 lacks avx, xsave.9.at of 2688,"),
-            "{}",
-            found.message
-        );
-        assert!(found.message.contains(&rich.class()), "{}", found.message);
+        assert_eq!(lacking(&poor, &rich), Vec::<String>::new());
+        assert_eq!(lacking(&rich, &poor), ["avx", "xsave.9.at of 2688"]);
     }
 
     #[test]
@@ -105,8 +74,12 @@ mod tests {
     #[test]
     fn many_are_counted() {
         let names: Vec<String> = (0..20).map(|number| format!("f{number:02}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let found = finding(&cpu(&names, &[]), &cpu(&[], &[]), "n2").unwrap();
-        assert!(found.message.contains("f11 and 8 more,"), "{}", found.message);
+        let told = summary(&names);
+        assert!(
+            told.ends_with("f11 and 8 more") && told.starts_with("f00, "),
+            "{told}"
+        );
+        assert_eq!(summary(&names[..2]), "f00, f01");
+        assert_eq!(summary(&[]), "");
     }
 }
