@@ -22,6 +22,7 @@ use super::{
     images::send_images,
     memory::{LastRound, Tracked},
     room,
+    stall::stalled,
 };
 use crate::{
     failure::{AtStep, Failure},
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// CRIU's log of a dump, in its work directory, which is the gate's.
-const DUMP_LOG: &str = "dump.log";
+pub(super) const DUMP_LOG: &str = "dump.log";
 /// The relay's last stage of a dump that succeeded.
 const DONE: &str = "done";
 /// How often the relay's stages are looked for.
@@ -94,6 +95,7 @@ pub(super) async fn dump(
                 });
                 ended.map_err(|failure| room::or_no_room(failure, step, &container.image_dir))?;
             }
+            failure = stalled(container) => return Err(failure),
         }
         dumped.send_replace(true);
         Ok(Instant::now())

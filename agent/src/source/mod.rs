@@ -19,6 +19,7 @@
 //! | `flags` | what CRIU is told of mappings, noted before it and confirmed after it |
 //! | `dump` | one container: gate, dump, images |
 //! | `room` | a dump that failed for want of room |
+//! | `stall` | a dump in which nothing happens |
 //! | `images`, `stream` | bytes on their way |
 //! | `status` | what the agent says in `status.source` |
 //! | `sysv` | which container brings the pod's SysV objects along |
@@ -51,6 +52,7 @@ mod room;
 mod sessions;
 mod settle;
 mod shared;
+mod stall;
 mod status;
 mod stop;
 mod stream;
