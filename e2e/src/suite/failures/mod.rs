@@ -13,6 +13,7 @@ mod dump;
 mod memory;
 mod parked;
 mod restore;
+mod stopped;
 
 use super::Behaviour;
 
@@ -25,6 +26,7 @@ pub const ALL: &[Behaviour] = &[
     parked::KILLED,
     restore::KILLED,
     dump::REFUSED_BY_CRIU,
+    stopped::BEHAVIOUR,
     memory::FULL,
     memory::FULL_SOURCE,
     link::CUT,
