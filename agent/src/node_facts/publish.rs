@@ -15,11 +15,7 @@ use super::{features, kernel, without};
 use crate::{failure::chain, kube_side::NodeLabel, node::Node};
 
 /// How often it is looked whether something has changed: an administrator sets a sysctl, or the mode of huge pages.
-#[cfg(not(feature = "fault-injection"))]
 const AGAIN: Duration = Duration::from_mins(1);
-/// The same where tests change it.
-#[cfg(feature = "fault-injection")]
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Everything that can be found out. Takes some tenths of a second, for CRIU tries features of the kernel.
 pub async fn gather(node: &Node) -> NodeFacts {
@@ -40,7 +36,10 @@ pub async fn keep(node: Arc<Node>, label: NodeLabel, published: NodeFacts, end: 
 
 async fn follow(node: &Node, label: &NodeLabel, mut published: NodeFacts) {
     loop {
-        sleep(AGAIN).await;
+        select! {
+            () = sleep(AGAIN) => {}
+            () = without::changed(&node.host) => {}
+        }
         // What CRIU has found is what it will find, until the agent brings another one along.
         let criu = match published.criu.clone() {
             Some(criu) => Some(criu),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::Cluster;
+use crate::{Cluster, Node};
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_millis(100);
@@ -14,6 +14,8 @@ const PROGRAMS: [&str; 2] = ["godwit-agent", "godwit-pages"];
 
 /// Being looked at.
 pub(crate) struct Footprint {
+    /// Bytes of processes when the look began.
+    pub(crate) processes_before: u64,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(u64, u64)>,
 }
@@ -21,6 +23,11 @@ pub(crate) struct Footprint {
 impl Footprint {
     /// Begins to look at these nodes.
     pub(crate) fn watch(cluster: &Cluster, nodes: &[&str]) -> Self {
+        let processes_before = nodes
+            .iter()
+            .filter_map(|name| cluster.node(name).ok())
+            .map(processes)
+            .sum();
         let stop = Arc::new(AtomicBool::new(false));
         let its = Arc::clone(&stop);
         let (cluster, names) = (
@@ -32,16 +39,17 @@ impl Footprint {
             let files = || -> u64 { nodes.iter().map(|node| used(&node.path("/run/godwit"))).sum() };
             let (before, mut most, mut largest) = (files(), 0, 0);
             while !its.load(Ordering::Relaxed) {
-                let pids = nodes
-                    .iter()
-                    .flat_map(|node| PROGRAMS.iter().flat_map(|name| node.pids_of(name)));
-                most = most.max(pids.map(rss).sum());
+                most = most.max(nodes.iter().copied().map(processes).sum());
                 largest = largest.max(files().saturating_sub(before));
                 std::thread::sleep(EVERY);
             }
             (most, largest)
         });
-        Self { stop, thread }
+        Self {
+            processes_before,
+            stop,
+            thread,
+        }
     }
 
     /// Bytes of processes, bytes of files, at their most.
@@ -49,6 +57,12 @@ impl Footprint {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }
+}
+
+/// Bytes of all agents and page servers of a node.
+fn processes(node: Node<'_>) -> u64 {
+    let pids = PROGRAMS.iter().flat_map(|name| node.pids_of(name));
+    pids.map(rss).sum()
 }
 
 /// Bytes that a process has of its own or shares with forked ones; 0 of one that has ended. Pages of files in memory that it has mapped do not
