@@ -7,6 +7,8 @@ use std::path::Path;
 use crate::bounded::{self, fields, number};
 
 const LIMIT: usize = 10_000;
+/// All systems, and all snoopers, in which a bridge is (RFC 4286, `br_multicast_join_snoopers`).
+const KERNELS: [Ipv4Addr; 2] = [Ipv4Addr::new(224, 0, 0, 1), Ipv4Addr::new(224, 0, 0, 106)];
 
 /// All of a network namespace, without those in which the kernel is by itself.
 pub(crate) fn groups(net: &Path) -> BTreeSet<IpAddr> {
@@ -14,7 +16,7 @@ pub(crate) fn groups(net: &Path) -> BTreeSet<IpAddr> {
     let _ = bounded::lines(&net.join("igmp"), LIMIT, |line| {
         found.extend(
             of_ipv4(line)
-                .filter(|group| *group != Ipv4Addr::new(224, 0, 0, 1))
+                .filter(|group| !KERNELS.contains(group))
                 .map(IpAddr::V4),
         );
     });
@@ -76,6 +78,23 @@ mod tests {
         for line in ["", "4 eth0", "4 eth0 ff02"] {
             assert_eq!(of_ipv6(line.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn a_bridge_is_no_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let number = |group: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(group));
+        let lines = [[224, 0, 0, 1], [224, 0, 0, 106], [239, 1, 2, 3]]
+            .map(|group| format!("\t\t\t\t{}     1 0:00000000\t\t0\n", number(group)));
+        std::fs::write(
+            dir.path().join("igmp"),
+            format!("Idx\tDevice\n4\tcni0      :     3      V3\n{}", lines.concat()),
+        )
+        .unwrap();
+        assert_eq!(
+            groups(dir.path()),
+            BTreeSet::from([IpAddr::V4(Ipv4Addr::new(239, 1, 2, 3))])
+        );
     }
 
     #[test]
