@@ -10,7 +10,7 @@ use std::{
 use godwit_container::{
     cgroup::Freezer,
     discover::discover,
-    images::{blank_sysv, forget_sizes, wind_timers},
+    images::{blank_sysv, mend_files},
 };
 use godwit_network::{
     Netns,
@@ -160,10 +160,7 @@ impl Restoring<'_> {
             // The image of each container holds the SysV objects of the whole pod, and only one restore can make them.
             blank_sysv(&container.image_dir).at(TargetStep::Receive)?;
         }
-        if !unlike.is_empty() {
-            forget_sizes(&container.image_dir, &unlike).at(TargetStep::Receive)?;
-        }
-        wind_timers(&container.image_dir).at(TargetStep::Receive)?;
+        mend_files(&container.image_dir, &unlike).at(TargetStep::Receive)?;
         self.progress.enter(TargetStep::Restore).await?;
         let step = TargetStep::Restore;
         container.open_gate().map_err(|error| of(step, &error))?;

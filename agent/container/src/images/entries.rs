@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
+};
 
 use super::header::{self, Header};
 use super::{ImageError, check};
@@ -49,6 +51,39 @@ pub(super) fn rewrite(
         std::fs::write(&path, out).map_err(ImageError::file("write", &path))?;
     }
     Ok(count)
+}
+
+/// The entry with the message in its field `number` as `change` gives it. `change` gives nothing where that is to stay as it is, and so stays an
+/// entry without such a field; `None` if one of the two messages cannot be read, or `change` says so.
+pub(super) fn with_inner<'a>(
+    entry: &'a [u8],
+    number: u32,
+    change: impl FnOnce(&[Field<'a>]) -> Option<Option<Vec<u8>>>,
+) -> Option<Cow<'a, [u8]>> {
+    let outer = fields(entry)?;
+    let Some(inner) = outer.iter().find(|field| field.number == number) else {
+        return Some(Cow::Borrowed(entry));
+    };
+    let Some(changed) = change(&fields(inner.content)?)? else {
+        return Some(Cow::Borrowed(entry));
+    };
+    let mut out = Vec::with_capacity(entry.len());
+    for field in &outer {
+        if field.number == number {
+            encode_key(number, WireType::LengthDelimited, &mut out);
+            encode_varint(changed.len() as u64, &mut out);
+            out.extend(&changed);
+        } else {
+            out.extend(field.whole);
+        }
+    }
+    Some(Cow::Owned(out))
+}
+
+/// The fields of a message but for those of these numbers, as they are on the wire.
+pub(super) fn without(message: &[Field<'_>], numbers: &[u32]) -> Vec<u8> {
+    let kept = message.iter().filter(|field| !numbers.contains(&field.number));
+    kept.flat_map(|field| field.whole).copied().collect()
 }
 
 /// One field of a message as it is on the wire (protobuf.dev, "Encoding").

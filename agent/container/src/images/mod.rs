@@ -8,13 +8,22 @@ mod sizes;
 mod sysv;
 mod timers;
 
+use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::header::{Header, check};
-pub use self::sizes::forget_sizes;
 pub use self::sysv::blank_sysv;
-pub use self::timers::wind_timers;
+
+/// Mends what CRIU noted of open files, in one pass, for it is done in the freeze: takes what it noted of the content of those below one of these paths, as the
+/// container sees them, and has periodic timers of which nothing was left come at once. Gives how many entries are others now. Nothing is changed if the
+/// image is not what its name says.
+pub fn mend_files(image_dir: &Path, below: &[PathBuf]) -> Result<usize, ImageError> {
+    entries::rewrite(image_dir, |entry| match sizes::without_content(entry, below)? {
+        Cow::Borrowed(entry) => timers::wound(entry),
+        changed @ Cow::Owned(_) => Some(changed),
+    })
+}
 
 /// Why an image could not be used.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use prost::encoding::{WireType, encode_key, encode_varint};
-
-use super::ImageError;
-use super::entries::{self, fields};
+use super::entries::{with_inner, without};
 
 /// `reg` of a `file_entry` (images/fdinfo.proto).
 const REGULAR: u32 = 3;
@@ -16,50 +13,24 @@ const NAME: u32 = 6;
 /// Its `size`, `build_id`, `checksum`, `checksum_config` and `checksum_parameter`: all by which CRIU tells another file.
 const CONTENT: [u32; 5] = [8, 11, 12, 13, 14];
 
-/// Takes what CRIU noted of their content from the entries of files below one of these directories, as the container sees them; gives how many there are. Nothing is changed
-/// if the image is not what its name says.
-pub fn forget_sizes(image_dir: &Path, below: &[PathBuf]) -> Result<usize, ImageError> {
-    entries::rewrite(image_dir, |record| without_content(record, below))
-}
-
-/// The entry, without what is known of the file's content if it is one of those files; `None` if it cannot be read.
-fn without_content<'a>(entry: &'a [u8], below: &[PathBuf]) -> Option<Cow<'a, [u8]>> {
-    let outer = fields(entry)?;
-    let Some(regular) = outer.iter().find(|field| field.number == REGULAR) else {
-        return Some(Cow::Borrowed(entry));
-    };
-    let inner = fields(regular.content)?;
-    let is_one = inner
-        .iter()
-        .find(|field| field.number == NAME)
-        .and_then(|field| std::str::from_utf8(field.content).ok())
-        .is_some_and(|name| below.iter().any(|path| Path::new(name).starts_with(path)));
-    if !is_one {
+/// The entry, without what CRIU noted of the file's content if it is of a file below one of these paths, as the container sees them; `None` if it
+/// cannot be read.
+pub(super) fn without_content<'a>(entry: &'a [u8], below: &[PathBuf]) -> Option<Cow<'a, [u8]>> {
+    if below.is_empty() {
         return Some(Cow::Borrowed(entry));
     }
-    let kept: Vec<u8> = inner
-        .iter()
-        .filter(|field| !CONTENT.contains(&field.number))
-        .flat_map(|field| field.whole)
-        .copied()
-        .collect();
-    let mut out = Vec::with_capacity(entry.len());
-    for field in &outer {
-        if field.number == REGULAR {
-            encode_key(REGULAR, WireType::LengthDelimited, &mut out);
-            encode_varint(kept.len() as u64, &mut out);
-            out.extend(&kept);
-        } else {
-            out.extend(field.whole);
-        }
-    }
-    Some(Cow::Owned(out))
+    with_inner(entry, REGULAR, |file| {
+        let name = file.iter().find(|field| field.number == NAME);
+        let name = name.and_then(|field| std::str::from_utf8(field.content).ok());
+        let is_one = name.is_some_and(|name| below.iter().any(|path| Path::new(name).starts_with(path)));
+        Some(is_one.then(|| without(file, &CONTENT)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::entries::FILES;
-    use super::*;
+    use super::super::entries::FILES;
+    use super::super::mend_files;
 
     const MAGIC: [u8; 8] = [0x19, 0x43, 0x56, 0x54, 0x38, 0x31, 0x30, 0x56];
 
@@ -97,10 +68,10 @@ mod tests {
             image(&[entry("/shared/log", &SIZE), pipe.clone(), own.clone()]),
         )
         .unwrap();
-        assert_eq!(forget_sizes(dir.path(), &["/shared".into()]).unwrap(), 1);
+        assert_eq!(mend_files(dir.path(), &["/shared".into()]).unwrap(), 1);
         let wanted = image(&[entry("/shared/log", &[]), pipe, own]);
         assert_eq!(std::fs::read(&path).unwrap(), wanted);
-        assert_eq!(forget_sizes(dir.path(), &["/elsewhere".into()]).unwrap(), 0);
+        assert_eq!(mend_files(dir.path(), &["/elsewhere".into()]).unwrap(), 0);
         assert_eq!(std::fs::read(&path).unwrap(), wanted);
     }
 
@@ -111,7 +82,7 @@ mod tests {
         let whole = image(&[entry("/shared/log", &SIZE)]);
         for length in MAGIC.len() + 1..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let error = forget_sizes(dir.path(), &["/shared".into()]).unwrap_err();
+            let error = mend_files(dir.path(), &["/shared".into()]).unwrap_err();
             assert_eq!(error.reason(), "ImageInvalid");
             assert_eq!(std::fs::read(&path).unwrap(), &whole[..length]);
         }

@@ -5,12 +5,10 @@
 //! expiry that there was, and waits for ever for the next one. A timer that comes while its process is frozen always ends like that.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 
-use super::ImageError;
-use super::entries::{self, Field, fields};
+use super::entries::{Field, with_inner, without};
 
 /// `tfd` of a `file_entry` (images/fdinfo.proto).
 const TIMER: u32 = 12;
@@ -19,40 +17,17 @@ const LEFT: [u32; 2] = [7, 8];
 /// Its `isec` and `insec`: the interval.
 const INTERVAL: [u32; 2] = [9, 10];
 
-/// Has periodic timers of which nothing was left come at once; gives how many there are. Nothing is changed if the image is not what its name says.
-pub fn wind_timers(image_dir: &Path) -> Result<usize, ImageError> {
-    entries::rewrite(image_dir, wound)
-}
-
-/// The entry, with a nanosecond left if it is a periodic timer without any; `None` if it cannot be read.
-fn wound(entry: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let outer = fields(entry)?;
-    let Some(timer) = outer.iter().find(|field| field.number == TIMER) else {
-        return Some(Cow::Borrowed(entry));
-    };
-    let inner = fields(timer.content)?;
-    if sum(&inner, LEFT)? > 0 || sum(&inner, INTERVAL)? == 0 {
-        return Some(Cow::Borrowed(entry));
-    }
-    let mut kept: Vec<u8> = inner
-        .iter()
-        .filter(|field| field.number != LEFT[1])
-        .flat_map(|field| field.whole)
-        .copied()
-        .collect();
-    encode_key(LEFT[1], WireType::Varint, &mut kept);
-    encode_varint(1, &mut kept);
-    let mut out = Vec::with_capacity(entry.len() + 2);
-    for field in &outer {
-        if field.number == TIMER {
-            encode_key(TIMER, WireType::LengthDelimited, &mut out);
-            encode_varint(kept.len() as u64, &mut out);
-            out.extend(&kept);
-        } else {
-            out.extend(field.whole);
+/// The entry, with a nanosecond left if it is a periodic timer without any, which comes at once then; `None` if it cannot be read.
+pub(super) fn wound(entry: &[u8]) -> Option<Cow<'_, [u8]>> {
+    with_inner(entry, TIMER, |timer| {
+        if sum(timer, LEFT)? > 0 || sum(timer, INTERVAL)? == 0 {
+            return Some(None);
         }
-    }
-    Some(Cow::Owned(out))
+        let mut kept = without(timer, &LEFT[1..]);
+        encode_key(LEFT[1], WireType::Varint, &mut kept);
+        encode_varint(1, &mut kept);
+        Some(Some(kept))
+    })
 }
 
 /// Both numbers together, of which only whether they are nothing matters; `None` if one is no number.
@@ -70,6 +45,7 @@ fn sum(message: &[Field<'_>], numbers: [u32; 2]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entries::fields;
     use super::*;
 
     /// As CRIU 4.2.1 wrote it of a timer of 20 ms: id 10, flags 2, an owner, clock 1, a tick, no flags, the rest as given.
