@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::Observed;
-use crate::unlike::{CHECKS, Unlike, facts_of};
+use crate::unlike::{self, Unlike, facts_of};
 
 const UNKNOWN: &str = "NodesUnknown";
 /// Nodes that are named in one message.
@@ -27,7 +27,7 @@ pub(super) fn checks(observed: &Observed, source_node: &str, destinations: &[Com
     let mut checks = vec![known(source, destinations)];
     let compared = || destinations.iter().filter_map(|(_, unlike)| unlike.as_ref());
     if compared().next().is_some() {
-        checks.extend(CHECKS.iter().map(|(check, reason)| {
+        checks.extend(unlike::checks().map(|(check, reason)| {
             let found = compared().flatten();
             let found: Vec<&Unlike> = found.filter(|it| it.check.name == check.name).collect();
             result(check, reason, &found)

@@ -13,22 +13,31 @@ use kube::ResourceExt;
 
 use super::Unlike;
 
-/// Every check that [`compare`] does, in its order, with the reason that its findings have.
-pub const CHECKS: [(&CheckInfo, &str); 13] = [
-    (&NODE_ARCHITECTURE, "ArchitectureDiffers"),
-    (&CPU_INCOMPATIBLE, "CpuIncompatible"),
-    (&NODE_PAGE_SIZE, "PageSizeDiffers"),
-    (&NODE_CGROUPS, "CgroupsDiffer"),
-    (&NODE_CRIU, "CriuOlder"),
-    (&NODE_PROTOCOL, "VersionMismatch"),
-    (&NODE_PACKET_QUEUES, "NoPacketQueue"),
-    (&NODE_USERFAULTFD, "UserfaultfdMissing"),
-    (&NODE_CLOCKS, "ClocksNotKept"),
-    (&NODE_LSM, "SecurityModuleDiffers"),
-    (&NODE_PIDS, "PidMaxLower"),
-    (&NODE_GUARD_PAGES, "GuardPagesMissing"),
-    (&NODE_HUGE_PAGES, "HugePagesDiffer"),
+/// A check of a pair, with the reason that its findings have, and how it is made.
+type Row = (&'static CheckInfo, &'static str, fn(&Pair<'_>) -> Found);
+
+const ROWS: [Row; 13] = [
+    (&NODE_ARCHITECTURE, "ArchitectureDiffers", |pair| {
+        pair.architecture()
+    }),
+    (&CPU_INCOMPATIBLE, "CpuIncompatible", |pair| pair.processor()),
+    (&NODE_PAGE_SIZE, "PageSizeDiffers", |pair| pair.page_size()),
+    (&NODE_CGROUPS, "CgroupsDiffer", |pair| pair.cgroups()),
+    (&NODE_CRIU, "CriuOlder", |pair| pair.criu()),
+    (&NODE_PROTOCOL, "VersionMismatch", |pair| pair.protocol()),
+    (&NODE_PACKET_QUEUES, "NoPacketQueue", |pair| pair.packet_queues()),
+    (&NODE_USERFAULTFD, "UserfaultfdMissing", |pair| pair.userfaultfd()),
+    (&NODE_CLOCKS, "ClocksNotKept", |pair| pair.clocks()),
+    (&NODE_LSM, "SecurityModuleDiffers", |pair| pair.security_module()),
+    (&NODE_PIDS, "PidMaxLower", |pair| pair.pids()),
+    (&NODE_GUARD_PAGES, "GuardPagesMissing", |pair| pair.guard_pages()),
+    (&NODE_HUGE_PAGES, "HugePagesDiffer", |pair| pair.huge_pages()),
 ];
+
+/// Every check that [`compare`] does, in its order, with the reason that its findings have.
+pub fn checks() -> impl Iterator<Item = (&'static CheckInfo, &'static str)> {
+    ROWS.iter().map(|(check, reason, _)| (*check, *reason))
+}
 
 /// CRIU's names (`feature_list`, `criu/cr-check.c`).
 const USERFAULTFD: &str = "uffd-noncoop";
@@ -48,7 +57,7 @@ struct Pair<'a> {
 /// A finding of one check: whether it refuses, and in what words.
 type Found = Option<(bool, String)>;
 
-/// What differs between the source's node and the destination, each given with its name, in the order of [`CHECKS`]. `fills_in`: memory is to be
+/// What differs between the source's node and the destination, each given with its name, in the order of [`checks`]. `fills_in`: memory is to be
 /// copied ahead of the freeze and filled in after it.
 pub fn compare(source: (&str, &NodeFacts), destination: (&str, &NodeFacts), fills_in: bool) -> Vec<Unlike> {
     let pair = Pair {
@@ -58,18 +67,16 @@ pub fn compare(source: (&str, &NodeFacts), destination: (&str, &NodeFacts), fill
         destination: destination.1,
         fills_in,
     };
-    CHECKS
-        .iter()
-        .filter_map(|(check, reason)| {
-            let (refuses, message) = pair.find(check)?;
-            Some(Unlike {
-                check,
-                reason,
-                refuses,
-                message,
-            })
+    let found = ROWS.iter().filter_map(|(check, reason, find)| {
+        let (refuses, message) = find(&pair)?;
+        Some(Unlike {
+            check,
+            reason,
+            refuses,
+            message,
         })
-        .collect()
+    });
+    found.collect()
 }
 
 /// Whether writes to memory can be tracked on that node, so that it is copied ahead; also if nobody says.
@@ -79,25 +86,6 @@ pub(super) fn tracks(node: &Node) -> bool {
 }
 
 impl Pair<'_> {
-    fn find(&self, check: &CheckInfo) -> Found {
-        match check.name {
-            name if name == NODE_ARCHITECTURE.name => self.architecture(),
-            name if name == CPU_INCOMPATIBLE.name => self.processor(),
-            name if name == NODE_PAGE_SIZE.name => self.page_size(),
-            name if name == NODE_CGROUPS.name => self.cgroups(),
-            name if name == NODE_CRIU.name => self.criu(),
-            name if name == NODE_PROTOCOL.name => self.protocol(),
-            name if name == NODE_PACKET_QUEUES.name => self.packet_queues(),
-            name if name == NODE_USERFAULTFD.name => self.userfaultfd(),
-            name if name == NODE_CLOCKS.name => self.clocks(),
-            name if name == NODE_LSM.name => self.security_module(),
-            name if name == NODE_PIDS.name => self.pids(),
-            name if name == NODE_GUARD_PAGES.name => self.guard_pages(),
-            name if name == NODE_HUGE_PAGES.name => self.huge_pages(),
-            _ => None,
-        }
-    }
-
     /// What both nodes say of one thing.
     fn both<T>(&self, of: impl for<'f> Fn(&'f NodeFacts) -> Option<&'f T>) -> Option<(&T, &T)> {
         Some((of(self.source)?, of(self.destination)?))

@@ -18,7 +18,7 @@ use kube::ResourceExt;
 use crate::facts::Observed;
 
 pub use avoid::Avoid;
-pub use compare::{CHECKS, compare};
+pub use compare::{checks, compare};
 pub use known::facts_of;
 
 /// Something that differs.
