@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use godwit_crds::checks::source::CONTAINERS_FOUND;
-use godwit_crds::{CheckResult, MAX_REPORT_PODS, PodLook, PodMigrationSpec, Verdict, is_ignored, told};
+use godwit_crds::{CheckResult, MAX_REPORT_PODS, PodLook, PodMigrationSpec, is_ignored, told};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -12,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::error::{ReportError, call};
 use crate::drain::Drain;
 use crate::node::Node;
-use crate::preflight::{Subject, look};
+use crate::preflight::{Subject, look, unseen};
 
 /// A look takes milliseconds; this is for a container runtime that does not answer.
 const ONE_POD: Duration = Duration::from_secs(8);
@@ -46,7 +45,7 @@ pub(super) async fn round(node: &Node, drain: &Drain, urgent: bool) -> Result<Ve
             ),
         )
         .await;
-        let (checks, more) = told(seen.unwrap_or_else(|_| vec![unseen(&node.name)]), pods.len(), 0);
+        let (checks, more) = told(seen.unwrap_or_else(|_| vec![silent(&node.name)]), pods.len(), 0);
         looks.push(PodLook {
             uid: pod.uid().unwrap_or_default(),
             checks,
@@ -73,13 +72,9 @@ async fn pods(node: &Node, urgent: bool) -> Result<Vec<Pod>, ReportError> {
     Ok(pods)
 }
 
-fn unseen(node: &str) -> CheckResult {
-    CheckResult {
-        check: CONTAINERS_FOUND.name.to_owned(),
-        verdict: Verdict::Refuse,
-        message: format!(
-            "the container runtime of node {node} has not answered within {} s; look at it",
-            ONE_POD.as_secs()
-        ),
-    }
+fn silent(node: &str) -> CheckResult {
+    unseen(format!(
+        "the container runtime of node {node} has not answered within {} s; look at it",
+        ONE_POD.as_secs()
+    ))
 }

@@ -106,7 +106,8 @@ async fn looked(node: &Node, migration: &PodMigration) -> Result<Vec<CheckResult
     Ok(look(node, &subject).await)
 }
 
-fn unseen(message: String) -> CheckResult {
+/// The result of a look that has come to nothing, and why.
+pub(crate) fn unseen(message: String) -> CheckResult {
     CheckResult {
         check: CONTAINERS_FOUND.name.to_owned(),
         verdict: Verdict::Refuse,

@@ -23,6 +23,7 @@ mod look;
 mod processes;
 mod time;
 
+pub(crate) use asked::unseen;
 pub use asked::{Looks, is_asked};
 pub use engine::EngineVersion;
 pub use look::{Subject, look};
