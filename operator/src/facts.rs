@@ -1,12 +1,15 @@
 //! What one reconcile knows, and the questions that decisions ask of it. No client.
 
+use std::sync::Arc;
+
 use godwit_crds::{AGENT_READY_LABEL, MIGRATION_UID_ANNOTATION, PodMigration, SourceState, TargetState};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::claim::Claim;
 use crate::containers;
+use crate::known_node::KnownNode;
 use crate::owner::Owner;
 use crate::relay::{Relay, Role};
 
@@ -24,7 +27,7 @@ pub struct Observed {
     pub target: Option<Pod>,
     /// During preflight every node that may matter, later on those of the plan. A planned node that is missing here
     /// has no `Node` object.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Arc<KnownNode>>,
     /// Other migrations of the same pod. Filled during preflight only.
     pub others: Vec<PodMigration>,
     /// The migration that made the source pod, if it came by one whose object is still there. Filled during preflight
@@ -50,8 +53,11 @@ impl Observed {
     }
 
     /// The node of that name, if it has an object.
-    pub fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name_any() == name)
+    pub fn node(&self, name: &str) -> Option<&KnownNode> {
+        self.nodes
+            .iter()
+            .find(|node| node.name_any() == name)
+            .map(Arc::as_ref)
     }
 
     /// The source pod of the plan; another pod of its name does not count, nor one whose containers have all ended.
@@ -164,7 +170,7 @@ pub fn pod_condition(pod: &Pod, of: &str) -> bool {
 }
 
 /// True when the kubelet of the node reports and is fine.
-pub fn is_node_ready(node: &Node) -> bool {
+pub fn is_node_ready(node: &KnownNode) -> bool {
     node.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
@@ -172,18 +178,18 @@ pub fn is_node_ready(node: &Node) -> bool {
 }
 
 /// True when nothing may be scheduled onto the node.
-pub fn is_cordoned(node: &Node) -> bool {
+pub fn is_cordoned(node: &KnownNode) -> bool {
     node.spec
         .as_ref()
         .is_some_and(|spec| spec.unschedulable == Some(true))
 }
 
 /// True when an agent on the node says that the node can take part in migrations.
-pub fn has_agent(node: &Node) -> bool {
+pub fn has_agent(node: &KnownNode) -> bool {
     node.labels().get(AGENT_READY_LABEL).map(String::as_str) == Some("true")
 }
 
-fn is_out_of_service(node: &Node) -> bool {
+fn is_out_of_service(node: &KnownNode) -> bool {
     node.spec
         .iter()
         .flat_map(|spec| spec.taints.iter().flatten())
@@ -191,7 +197,7 @@ fn is_out_of_service(node: &Node) -> bool {
 }
 
 /// `InternalIP` of a node, where its agent listens.
-pub fn internal_ip(node: &Node) -> Option<&str> {
+pub fn internal_ip(node: &KnownNode) -> Option<&str> {
     let addresses = node.status.as_ref()?.addresses.as_ref()?;
     addresses
         .iter()

@@ -23,6 +23,7 @@ pub mod decide;
 pub mod definition;
 pub mod facts;
 pub mod health;
+pub mod known_node;
 pub mod leader;
 pub mod logging;
 pub mod metrics;

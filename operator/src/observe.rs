@@ -6,6 +6,8 @@ mod owner;
 mod relay;
 mod unasked;
 
+use std::sync::Arc;
+
 use godwit_crds::{MIGRATION_LABEL, MIGRATION_UID_ANNOTATION, MigrationPhase, PodMigration, TargetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -14,6 +16,7 @@ use thiserror::Error;
 
 use crate::admission::{self, Mode};
 use crate::facts::Observed;
+use crate::known_node::KnownNode;
 use crate::relay::{Relay, Role, target};
 
 pub use unasked::{Shared, unasked};
@@ -160,7 +163,7 @@ async fn maker(migrations: &Api<PodMigration>, pod: &Pod) -> Result<Option<PodMi
 }
 
 /// The source's node and the named one, or all nodes if any may do.
-async fn candidates(client: &Client, observed: &Observed) -> Result<Vec<Node>, ObserveError> {
+async fn candidates(client: &Client, observed: &Observed) -> Result<Vec<Arc<KnownNode>>, ObserveError> {
     let source_node = observed
         .source
         .as_ref()
@@ -175,21 +178,21 @@ async fn candidates(client: &Client, observed: &Observed) -> Result<Vec<Node>, O
         let nodes = Api::<Node>::all(client.clone())
             .list(&ListParams::default())
             .await;
-        Ok(nodes
-            .map_err(|error| ObserveError::Read("the nodes", error))?
-            .items)
+        let nodes = nodes.map_err(|error| ObserveError::Read("the nodes", error))?;
+        Ok(nodes.items.into_iter().map(KnownNode::shared).collect())
     }
 }
 
-async fn named(client: &Client, names: impl Iterator<Item = String>) -> Result<Vec<Node>, ObserveError> {
+async fn named(
+    client: &Client,
+    names: impl Iterator<Item = String>,
+) -> Result<Vec<Arc<KnownNode>>, ObserveError> {
     let api = Api::<Node>::all(client.clone());
     let mut nodes = Vec::new();
     for name in names {
-        nodes.extend(
-            api.get_opt(&name)
-                .await
-                .map_err(|error| ObserveError::Read("a node", error))?,
-        );
+        let node = api.get_opt(&name).await;
+        let node = node.map_err(|error| ObserveError::Read("a node", error))?;
+        nodes.extend(node.map(KnownNode::shared));
     }
     Ok(nodes)
 }

@@ -4,14 +4,16 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use godwit_crds::{MigrationPhase, NODE_FACTS_ANNOTATION, TargetSpec, Verdict};
 use godwit_operator::decide::{Action, Decision, decide};
 use godwit_operator::facts::Observed;
+use godwit_operator::known_node::KnownNode;
 use godwit_operator::node_selector::selects;
 use godwit_operator::preflight::{self, Check};
 use godwit_operator::relay;
 use godwit_operator::unlike::Source;
-use k8s_openapi::api::core::v1::Node;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -22,7 +24,7 @@ const PAGES: &str = r#"{"pageSize": 65536}"#;
 const POOR: &str = r#"{"cpu": "x86_64;sse2;xsave.size=832", "pageSize": 4096}"#;
 
 /// A node with these facts (none: without) and this class.
-fn unlike(name: &str, facts: Option<&str>, class: Option<&str>) -> Node {
+fn unlike(name: &str, facts: Option<&str>, class: Option<&str>) -> Arc<KnownNode> {
     node(name, |node| {
         let metadata = &mut node["metadata"];
         metadata["annotations"] = facts.map_or(json!({}), |facts| json!({NODE_FACTS_ANNOTATION: facts}));
@@ -32,21 +34,21 @@ fn unlike(name: &str, facts: Option<&str>, class: Option<&str>) -> Node {
     })
 }
 
-fn poor(name: &str) -> Node {
+fn poor(name: &str) -> Arc<KnownNode> {
     unlike(name, Some(POOR), Some("poor"))
 }
 
-fn plain(name: &str) -> Node {
+fn plain(name: &str) -> Arc<KnownNode> {
     node(name, |_| {})
 }
 
-fn among(nodes: Vec<Node>) -> Observed {
+fn among(nodes: Vec<Arc<KnownNode>>) -> Observed {
     let mut observed = observed();
     observed.nodes = nodes;
     observed
 }
 
-fn anywhere(nodes: Vec<Node>) -> Observed {
+fn anywhere(nodes: Vec<Arc<KnownNode>>) -> Observed {
     let mut observed = among(nodes);
     observed.migration.spec.target = None;
     observed
@@ -200,7 +202,7 @@ fn a_node_that_is_not_known_is_named_and_used() {
 }
 
 /// The target pod has been bound to n2 and parks there.
-fn parked(n2: Node) -> Decision {
+fn parked(n2: Arc<KnownNode>) -> Decision {
     let mut observed = anywhere(vec![plain("n1"), n2]);
     let status = observed.migration.status.as_mut().unwrap();
     status.phase = MigrationPhase::Preparing;

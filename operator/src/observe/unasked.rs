@@ -4,6 +4,7 @@
 //! a short while. A report may be a little old; a migration reads everything anew.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use godwit_crds::{
@@ -15,6 +16,7 @@ use kube::{Api, Client, ResourceExt};
 
 use super::{ObserveError, claims, owner};
 use crate::facts::Observed;
+use crate::known_node::KnownNode;
 use crate::owner::{self as owners, Member, Owner};
 use crate::relay::{Relay, Role};
 
@@ -26,7 +28,7 @@ const OWNERS_FRESH: Duration = Duration::from_mins(5);
 /// What pods share.
 #[derive(Default)]
 pub struct Shared {
-    read: Option<(Instant, Vec<Node>, Vec<PodMigration>)>,
+    read: Option<(Instant, Vec<Arc<KnownNode>>, Vec<PodMigration>)>,
     /// By namespace and UID.
     owners: HashMap<(String, String), (Instant, Option<Owner>)>,
 }
@@ -56,6 +58,7 @@ impl Shared {
         for migration in &mut migrations {
             migration.metadata.managed_fields = None;
         }
+        let nodes = nodes.into_iter().map(KnownNode::shared).collect();
         self.read = Some((Instant::now(), nodes, migrations));
         Ok(())
     }
@@ -101,7 +104,7 @@ pub async fn unasked(client: &Client, shared: &mut Shared, pod: Pod) -> Result<O
 }
 
 /// Everything that needs no more reading. Pure.
-fn asked_for(pod: Pod, nodes: Vec<Node>, migrations: &[PodMigration]) -> Observed {
+fn asked_for(pod: Pod, nodes: Vec<Arc<KnownNode>>, migrations: &[PodMigration]) -> Observed {
     let namespace = pod.namespace();
     let member = Member::from(&pod).map(|member| member.name);
     // As a user would: a stand-in is moved by the name of the pod for which it stands in.
@@ -140,7 +143,7 @@ fn asked_for(pod: Pod, nodes: Vec<Node>, migrations: &[PodMigration]) -> Observe
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use axum::http::{Request, Response};
     use kube::client::Body;

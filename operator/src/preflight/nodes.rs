@@ -1,14 +1,16 @@
 //! Checks that look at nodes and at other migrations.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use godwit_crds::checks::operator;
 use godwit_crds::{AGENT_READY_LABEL, MigrationPhase, PodMigration, TargetSpec};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::{Check, unlike};
 use crate::facts::{self, Observed};
+use crate::known_node::KnownNode;
 use crate::relay;
 use crate::unlike::Source;
 
@@ -184,7 +186,7 @@ fn any_target(
     let source = Source::of(observed, source_node);
     let mut why_not = Vec::new();
     let mut usable = Vec::new();
-    for node in observed.nodes.iter().filter(|node| {
+    for node in observed.nodes.iter().map(Arc::as_ref).filter(|node| {
         labels
             .iter()
             .all(|(key, value)| node.labels().get(key) == Some(value))
@@ -228,14 +230,14 @@ fn any_target(
 }
 
 /// A claim of the pod whose volume the node cannot have.
-fn claim_elsewhere<'a>(observed: &'a Observed, node: &Node) -> Option<&'a str> {
+fn claim_elsewhere<'a>(observed: &'a Observed, node: &KnownNode) -> Option<&'a str> {
     let mut claims = observed.claims.iter();
     claims
         .find(|claim| !claim.is_for(node))
         .map(|claim| claim.name.as_str())
 }
 
-fn obstacle(observed: &Observed, node: &Node, source_node: &str) -> Option<&'static str> {
+fn obstacle(observed: &Observed, node: &KnownNode, source_node: &str) -> Option<&'static str> {
     if node.name_any() == source_node {
         Some("the pod is there already")
     } else if !facts::is_node_ready(node) {

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 
 use godwit_crds::Verdict;
 use godwit_crds::checks::nodes::NODES_KNOWN;
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
 use super::Check;
 use crate::facts::Observed;
-use crate::unlike::{self, Unlike, facts_of};
+use crate::known_node::KnownNode;
+use crate::unlike::{self, Unlike};
 
 const UNKNOWN: &str = "NodesUnknown";
 /// Nodes that are named in one message.
 const NAMED: usize = 5;
 
 /// A node, and what differs there; `None` if that is not known.
-pub(super) type Compared<'a> = (&'a Node, Option<Vec<Unlike>>);
+pub(super) type Compared<'a> = (&'a KnownNode, Option<Vec<Unlike>>);
 
 /// One check for each thing that was compared, of the nodes to which the pod may go; only the first where there was nothing to compare. A source
 /// without a node has been refused before.
@@ -59,10 +59,10 @@ fn result(check: &'static godwit_crds::checks::CheckInfo, reason: &'static str, 
     }
 }
 
-fn known(source: &Node, destinations: &[Compared<'_>]) -> Check {
+fn known(source: &KnownNode, destinations: &[Compared<'_>]) -> Check {
     let unknown = destinations.iter().filter(|(_, unlike)| unlike.is_none());
     let nodes = std::iter::once(source).chain(unknown.map(|(node, _)| *node));
-    let unknown: Vec<String> = nodes.filter_map(|node| facts_of(node).err()).collect();
+    let unknown: Vec<&str> = nodes.filter_map(|node| node.facts().err()).collect();
     if unknown.is_empty() {
         return Check::pass(&NODES_KNOWN, UNKNOWN);
     }
@@ -78,7 +78,7 @@ fn known(source: &Node, destinations: &[Compared<'_>]) -> Check {
 }
 
 /// Why a node cannot be used, in a list of nodes.
-pub(super) fn told(unlike: &Unlike, node: &Node) -> String {
+pub(super) fn told(unlike: &Unlike, node: &KnownNode) -> String {
     let accept = if unlike.check.acceptable {
         ", which spec.accept can take"
     } else {

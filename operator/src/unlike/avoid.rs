@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use godwit_crds::CPU_CLASS_LABEL;
 use godwit_crds::checks::cpu::CPU_INCOMPATIBLE;
-use k8s_openapi::api::core::v1::{Affinity, Node, NodeSelectorRequirement, NodeSelectorTerm};
+use k8s_openapi::api::core::v1::{Affinity, NodeSelectorRequirement, NodeSelectorTerm};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
 
 use super::Source;
 use crate::facts::Observed;
+use crate::known_node::KnownNode;
 
 /// Most nodes and classes that a pod names. What is beyond is found out when the pod is bound to such a node.
 const LIMIT: usize = 64;
@@ -96,7 +97,7 @@ impl Avoid {
     }
 }
 
-fn class_of(node: &Node) -> Option<&str> {
+fn class_of(node: &KnownNode) -> Option<&str> {
     node.labels().get(CPU_CLASS_LABEL).map(String::as_str)
 }
 

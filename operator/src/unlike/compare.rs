@@ -8,10 +8,10 @@ use godwit_crds::checks::nodes::{
 };
 use godwit_crds::cpu::{Cpu, lacking, summary};
 use godwit_crds::{CgroupFacts, Lsm, MEMORY_TRACKING_LABEL, NodeFacts, TrackingMethod};
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
 use super::Unlike;
+use crate::known_node::KnownNode;
 
 /// A check of a pair, with the reason that its findings have, and how it is made.
 type Row = (&'static CheckInfo, &'static str, fn(&Pair<'_>) -> Found);
@@ -80,7 +80,7 @@ pub fn compare(source: (&str, &NodeFacts), destination: (&str, &NodeFacts), fill
 }
 
 /// Whether writes to memory can be tracked on that node, so that it is copied ahead; also if nobody says.
-pub(super) fn tracks(node: &Node) -> bool {
+pub(super) fn tracks(node: &KnownNode) -> bool {
     let method = node.labels().get(MEMORY_TRACKING_LABEL);
     method.and_then(|name| TrackingMethod::from_name(name)) != Some(TrackingMethod::None)
 }

@@ -3,23 +3,20 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `compare` | two nodes' facts against each other: what differs, and whether that refuses |
-//! | `known` | the facts of a node, or why they are not known |
 //! | `avoid` | the nodes that the scheduler must not choose, as terms of the target pod's affinity |
 
 mod avoid;
 mod compare;
-mod known;
 
 use godwit_crds::checks::CheckInfo;
 use godwit_crds::{MemoryMode, NodeFacts};
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
 use crate::facts::Observed;
+use crate::known_node::KnownNode;
 
 pub use avoid::Avoid;
 pub use compare::{checks, compare};
-pub use known::facts_of;
 
 /// Something that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +45,12 @@ impl Unlike {
     }
 }
 
-/// The node of the pod that is to move, to compare others with. Its facts are read once: there may be thousands of other nodes.
+/// The node of the pod that is to move, to compare others with.
 #[derive(Debug)]
 pub struct Source<'a> {
     observed: &'a Observed,
     name: &'a str,
-    facts: Option<NodeFacts>,
+    facts: Option<&'a NodeFacts>,
     fills_in: bool,
 }
 
@@ -64,19 +61,19 @@ impl<'a> Source<'a> {
         Self {
             observed,
             name,
-            facts: node.and_then(|node| facts_of(node).ok()),
+            facts: node.and_then(|node| node.facts().ok()),
             fills_in: observed.migration.spec.memory != MemoryMode::StopAndCopy
                 && node.is_some_and(compare::tracks),
         }
     }
 
     /// What differs at `node`; `None` if one of the two is not known.
-    pub fn between(&self, node: &Node) -> Option<Vec<Unlike>> {
-        let source = self.facts.as_ref()?;
-        let destination = facts_of(node).ok()?;
+    pub fn between(&self, node: &KnownNode) -> Option<Vec<Unlike>> {
+        let source = self.facts?;
+        let destination = node.facts().ok()?;
         Some(compare(
             (self.name, source),
-            (&node.name_any(), &destination),
+            (&node.name_any(), destination),
             self.fills_in,
         ))
     }
@@ -88,7 +85,7 @@ impl<'a> Source<'a> {
     }
 
     /// The first thing that keeps the pod from moving to `node`.
-    pub fn obstacle(&self, node: &Node) -> Option<Unlike> {
+    pub fn obstacle(&self, node: &KnownNode) -> Option<Unlike> {
         self.first_obstacle(&self.between(node)?)
     }
 }

@@ -2,14 +2,17 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::sync::Arc;
+
 use godwit_crds::{
     MIGRATION_FINALIZER, PodMigration, PodMigrationSpec, SourceReport, SourceState, TargetReport, TargetSpec,
     TargetState,
 };
 use godwit_operator::facts::Observed;
+use godwit_operator::known_node::KnownNode;
 use godwit_operator::relay::{Relay, Role};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 pub const SOURCE: &str = "redis-0";
@@ -65,7 +68,7 @@ pub fn plain_pod() -> Pod {
     pod(|_| {})
 }
 
-pub fn node(name: &str, change: impl FnOnce(&mut Value)) -> Node {
+pub fn node(name: &str, change: impl FnOnce(&mut Value)) -> Arc<KnownNode> {
     let mut node = json!({
         "metadata": {
             "name": name, "labels": {"godwit.dev/agent-ready": "true", "godwit.dev/cpu-class": "rich", "zone": name},
@@ -78,7 +81,7 @@ pub fn node(name: &str, change: impl FnOnce(&mut Value)) -> Node {
         }
     });
     change(&mut node);
-    serde_json::from_value(node).unwrap()
+    KnownNode::shared(serde_json::from_value(node).unwrap())
 }
 
 pub fn migration(target: Option<TargetSpec>) -> PodMigration {
