@@ -36,7 +36,7 @@ pub use names::{
 pub use node_facts::{CgroupFacts, CriuFacts, Lsm, NodeFacts, NodeFactsError, ProtocolFacts};
 pub use node_report::{
     AgentLook, MAX_ANSWER, MAX_POD_CHECKS, MAX_REPORT_PODS, NodeReport, NodeReportSpec, NodeReportStatus,
-    PodLook, PodVerdict, ReportSummary, answer_of, is_ignored, told,
+    PodLook, PodVerdict, ReportSummary, answer_of, is_ignored, is_mirror, told,
 };
 pub use quantity::{QuantityError, parse_quantity};
 pub use spec::{PodMigration, PodMigrationSpec, TargetSpec};

@@ -9,15 +9,6 @@
 mod lab;
 #[path = "lab/moving.rs"]
 mod moving;
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_wrap,
-    clippy::wildcard_imports,
-    reason = "lengths and constants of the C interface are small"
-)]
-#[path = "lab/repair.rs"]
-mod repair;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
@@ -26,7 +17,7 @@ use std::time::Duration;
 use godwit_network::Netns;
 use godwit_network::carry::{apply, end, in_use, remove_address, snapshot, sweep};
 use lab::{Lab, within};
-use moving::{Client, Place, hush, migrate, node_address, serve_all};
+use moving::{Client, Place, hush, migrate, node_address, repair, serve_all};
 
 const CARRIED: Ipv4Addr = Ipv4Addr::new(10, 244, 1, 7);
 /// The address, and its home.

@@ -9,15 +9,6 @@
 mod lab;
 #[path = "lab/moving.rs"]
 mod moving;
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_wrap,
-    clippy::wildcard_imports,
-    reason = "lengths and constants of the C interface are small"
-)]
-#[path = "lab/repair.rs"]
-mod repair;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::CheckResult;
 
 pub use bounded::{MAX_ANSWER, MAX_POD_CHECKS, MAX_REPORT_PODS, answer_of, told};
-pub use scope::is_ignored;
+pub use scope::{is_ignored, is_mirror};
 
 /// Which pods of a node could be moved, and what stands in the way of the others.
 ///

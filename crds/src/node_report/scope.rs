@@ -6,6 +6,11 @@ use kube::ResourceExt;
 /// By which kubelet marks the mirror of a static pod (kubernetes `pkg/kubelet/types`, `ConfigMirrorAnnotationKey`).
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// Whether the pod is only the image of one that a file of its node describes.
+pub fn is_mirror(pod: &Pod) -> bool {
+    pod.annotations().contains_key(MIRROR)
+}
+
 /// True for pods that nobody would move, and a drain does not wait for either: of a DaemonSet, which has one on each node; mirrors of
 /// static pods, which are files of the node; and those whose containers have all ended.
 pub fn is_ignored(pod: &Pod) -> bool {
@@ -17,7 +22,7 @@ pub fn is_ignored(pod: &Pod) -> bool {
     let of_daemon_set = pod.owner_references().iter().any(|owner| {
         owner.controller == Some(true) && owner.kind == "DaemonSet" && owner.api_version.starts_with("apps/")
     });
-    ended || of_daemon_set || pod.annotations().contains_key(MIRROR)
+    ended || of_daemon_set || is_mirror(pod)
 }
 
 #[cfg(test)]

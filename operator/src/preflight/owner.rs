@@ -61,7 +61,7 @@ fn finding(observed: &Observed, source: &Pod) -> Option<(&'static str, String)> 
             ),
         )),
         // A check of its own refuses mirrors.
-        Kind::Node if source.annotations().contains_key("kubernetes.io/config.mirror") => None,
+        Kind::Node if godwit_crds::is_mirror(source) => None,
         Kind::Other
             if source
                 .annotations()

@@ -114,7 +114,7 @@ fn running(pod: &Pod, spec: &PodSpec) -> Option<String> {
 }
 
 fn mirror(pod: &Pod, _: &PodSpec) -> Option<String> {
-    let is_mirror = pod.annotations().contains_key("kubernetes.io/config.mirror");
+    let is_mirror = godwit_crds::is_mirror(pod);
     is_mirror.then(|| {
         "this is a static pod's mirror: kubelet runs it from a file on its node; move the file".to_owned()
     })

@@ -2,6 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::wildcard_imports,
+    reason = "lengths and constants of the C interface are small"
+)]
+#[path = "repair.rs"]
+pub mod repair;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +25,6 @@ use godwit_network::carry::{
 use godwit_network::hold::{Hold, QueueNumbers};
 
 use crate::lab::Lab;
-use crate::repair;
 
 /// Servers stop when this changes.
 static FREEZE: AtomicU32 = AtomicU32::new(0);

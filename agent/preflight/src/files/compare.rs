@@ -45,13 +45,7 @@ fn missing(source: &HostFile, node: &str) -> Finding {
             source.path
         )
     };
-    finding(
-        MISSING,
-        source,
-        source.users.first(),
-        source.path.clone(),
-        message,
-    )
+    of_file(MISSING, source, message)
 }
 
 /// Whether the source's node has it under that name no more: the kernel says so behind the name, of a file that is mounted itself behind the root of
@@ -74,13 +68,7 @@ fn differs(source: &HostFile, node: &str, other: &Other) -> Vec<Finding> {
         consequence(source, other),
         source.on_node
     );
-    findings.push(finding(
-        DIFFERS,
-        source,
-        source.users.first(),
-        source.path.clone(),
-        message,
-    ));
+    findings.push(of_file(DIFFERS, source, message));
     findings
 }
 
@@ -92,13 +80,7 @@ fn incomparable(source: &HostFile, node: &str) -> Finding {
         users(source),
         super::MAX_BYTES >> 20
     );
-    finding(
-        INCOMPARABLE,
-        source,
-        source.users.first(),
-        source.path.clone(),
-        message,
-    )
+    of_file(INCOMPARABLE, source, message)
 }
 
 /// One finding per process and symbol that it will look for in vain.
@@ -210,6 +192,11 @@ fn users(source: &HostFile) -> String {
 
 fn short_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A finding of the file as a whole, told of the first who uses it.
+fn of_file(check: &'static str, source: &HostFile, message: String) -> Finding {
+    finding(check, source, source.users.first(), source.path.clone(), message)
 }
 
 fn finding(
