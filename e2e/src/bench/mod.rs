@@ -169,7 +169,7 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
             table.add_us("– in CRIU: dump, from its gate to its end", us);
         }
         if let Some(restore) = run.traced.restore {
-            table.add_us("– in CRIU: restore", restore.restore_us);
+            table.add_us("– in CRIU: restore", u64::from(restore.restore_us));
         }
         table.add_us("whole migration, ms", run.whole_us);
     }
@@ -178,8 +178,11 @@ fn enter(table: &mut Table, moved: Option<&MovedRun>, floor: &FloorRun) {
     table.add_us("– `runc pause`", floor.pause_us);
     table.add_us("– `runc checkpoint`", floor.checkpoint_us);
     table.add_us("– `runc restore`", floor.restore_us);
-    table.add_us("– floor in CRIU: dump, tasks stand still", floor.dump.frozen_us);
-    table.add_us("– floor in CRIU: restore", floor.restore.restore_us);
+    table.add_us(
+        "– floor in CRIU: dump, tasks stand still",
+        u64::from(floor.dump.frozen_us),
+    );
+    table.add_us("– floor in CRIU: restore", u64::from(floor.restore.restore_us));
     table.add_us("floor: client gap, ms", floor.gap_us);
     if let Some(run) = moved {
         table.add(

@@ -1,90 +1,88 @@
-//! Messages of protobuf, as far as they are needed: numbers and whatever has a length.
+//! The messages of the two protocols, as far as they are needed (containerd/ttrpc, `request.proto`; containerd/nri, `pkg/api/api.proto`).
 
-/// A field of a message.
-pub struct Field<'a> {
-    /// Its number.
-    pub number: u64,
-    /// What it holds, if that has a length.
-    pub bytes: &'a [u8],
-    /// What it holds, if that is a number.
-    pub value: u64,
+use std::collections::HashMap;
+
+use prost::Message;
+
+/// What is asked for on a channel.
+#[derive(Message)]
+pub struct Request {
+    #[prost(string, tag = "1")]
+    pub service: String,
+    #[prost(string, tag = "2")]
+    pub method: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub payload: Vec<u8>,
 }
 
-/// All fields, in order; none of a message that is cut off.
-pub fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
-    let mut found = Vec::new();
-    while !message.is_empty() {
-        let key = number(&mut message)?;
-        let (mut bytes, mut value) = (&[][..], 0);
-        match key & 7 {
-            0 => value = number(&mut message)?,
-            1 => message = message.get(8..)?,
-            2 => {
-                let length = usize::try_from(number(&mut message)?).ok()?;
-                (bytes, message) = message.split_at_checked(length)?;
-            }
-            5 => message = message.get(4..)?,
-            _ => return None,
-        }
-        found.push(Field {
-            number: key >> 3,
-            bytes,
-            value,
-        });
-    }
-    Some(found)
+/// The answer, where nothing has failed.
+#[derive(Message)]
+pub struct Response {
+    #[prost(bytes = "vec", tag = "2")]
+    pub payload: Vec<u8>,
 }
 
-/// Adds a field that has a length.
-pub fn put(message: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    put_varint(message, field << 3 | 2);
-    put_varint(message, bytes.len() as u64);
-    message.extend(bytes);
+#[derive(Message)]
+pub struct RegisterPluginRequest {
+    #[prost(string, tag = "1")]
+    pub plugin_name: String,
+    #[prost(string, tag = "2")]
+    pub plugin_idx: String,
 }
 
-/// Adds a number.
-pub fn put_number(message: &mut Vec<u8>, field: u64, value: u64) {
-    put_varint(message, field << 3);
-    put_varint(message, value);
+#[derive(Message)]
+pub struct ConfigureResponse {
+    #[prost(int32, tag = "2")]
+    pub events: i32,
 }
 
-fn put_varint(message: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        message.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    message.push(value.to_le_bytes()[0]);
+/// The containers that there are. Long lists come in parts.
+#[derive(Message)]
+pub struct SynchronizeRequest {
+    #[prost(bool, tag = "3")]
+    pub more: bool,
 }
 
-fn number(message: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = message.split_first()?;
-        *message = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+#[derive(Message)]
+pub struct SynchronizeResponse {
+    #[prost(bool, tag = "2")]
+    pub more: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+#[derive(Message)]
+pub struct CreateContainerRequest {
+    #[prost(message, optional, tag = "1")]
+    pub pod: Option<PodSandbox>,
+    #[prost(message, optional, tag = "2")]
+    pub container: Option<Container>,
+}
 
-    #[test]
-    fn what_is_put_is_found() {
-        let mut message = Vec::new();
-        put(&mut message, 8, &[7; 300]);
-        put_number(&mut message, 2, 8);
-        put(&mut message, 1, b"");
-        let found = fields(&message).unwrap();
-        let all: Vec<(u64, usize, u64)> = found
-            .iter()
-            .map(|it| (it.number, it.bytes.len(), it.value))
-            .collect();
-        assert_eq!(all, [(8, 300, 0), (2, 0, 8), (1, 0, 0)]);
-        assert!(fields(&message[..200]).is_none());
-    }
+#[derive(Message)]
+pub struct PodSandbox {
+    #[prost(map = "string, string", tag = "6")]
+    pub annotations: HashMap<String, String>,
+}
+
+#[derive(Message)]
+pub struct Container {
+    #[prost(string, tag = "3")]
+    pub name: String,
+}
+
+#[derive(Message)]
+pub struct CreateContainerResponse {
+    #[prost(message, optional, tag = "1")]
+    pub adjust: Option<ContainerAdjustment>,
+}
+
+#[derive(Message)]
+pub struct ContainerAdjustment {
+    #[prost(message, repeated, tag = "8")]
+    pub cdi_devices: Vec<CdiDevice>,
+}
+
+#[derive(Message)]
+pub struct CdiDevice {
+    #[prost(string, tag = "1")]
+    pub name: String,
 }
