@@ -33,6 +33,9 @@ pub struct NodeFacts {
     /// Which security module gives processes labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lsm: Option<Lsm>,
+    /// What a seccomp filter can have the kernel do (`/proc/sys/kernel/seccomp/actions_avail`); empty where it knows no filters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<BTreeSet<String>>,
     /// `/proc/sys/kernel/pid_max`: no process has this number or a higher one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid_max: Option<u64>,
@@ -153,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    const WHOLE: &str = r#"{"cpu":"x86_64;avx,sse2;xsave.size=832","pageSize":4096,"criu":{"version":"4.2","features":{"timens":true,"uffd-noncoop":false}},"cgroup":{"version":1,"hierarchies":["cpu,cpuacct","freezer"]},"lsm":"apparmor","pidMax":4194304,"hugePages":"madvise","packetQueues":true,"protocol":{"oldest":1,"newest":2}}"#;
+    const WHOLE: &str = r#"{"cpu":"x86_64;avx,sse2;xsave.size=832","pageSize":4096,"criu":{"version":"4.2","features":{"timens":true,"uffd-noncoop":false}},"cgroup":{"version":1,"hierarchies":["cpu,cpuacct","freezer"]},"lsm":"apparmor","seccomp":["allow","errno"],"pidMax":4194304,"hugePages":"madvise","packetQueues":true,"protocol":{"oldest":1,"newest":2}}"#;
 
     #[test]
     fn what_is_written_is_read_and_stays_as_it_is() {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The features that are compared between nodes, by CRIU's names (`feature_list`, `criu/cr-check.c`).
-const FEATURES: [&str; 3] = ["uffd-noncoop", "timens", GUARD_PAGES];
+const FEATURES: [&str; 4] = ["uffd-noncoop", "timens", "clone3_set_tid", GUARD_PAGES];
 /// The one of which CRIU says nothing where the kernel knows nothing of it.
 const GUARD_PAGES: &str = "pagemap_scan_guard_pages";
 /// One question takes a tenth of a second.
@@ -74,6 +74,11 @@ mod tests {
             ("timens", Ok("timens is supported\n".to_owned()), Some(true)),
             ("timens", Ok(String::new()), None),
             ("timens", failed(lacks), Some(false)),
+            (
+                "clone3_set_tid",
+                failed("Warn (x): clone3() with set_tid not supported"),
+                Some(false),
+            ),
             (
                 "uffd-noncoop",
                 failed("Error (x): UFFD is not supported"),

@@ -1,5 +1,6 @@
 //! What files of the kernel say.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use godwit_container::{bounded::read_text, host::Host, mountinfo};
@@ -29,6 +30,14 @@ fn page_size_in(auxv: &[u8]) -> Option<u64> {
         .iter()
         .find(|[kind, _]| u64::from_ne_bytes(*kind) == AT_PAGESZ);
     found.map(|[_, value]| u64::from_ne_bytes(*value))
+}
+
+/// What filters of system calls can do. A kernel without the file knows no filters: it is as old as the first of these actions.
+pub(super) fn seccomp(host: &Host) -> Option<BTreeSet<String>> {
+    // Without /proc nothing is known.
+    pid_max(host)?;
+    let actions = text(host, "/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    Some(actions.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Numbers of processes are below it.

@@ -84,6 +84,7 @@ async fn of_kernel(host: &Host) -> NodeFacts {
         packet_queues: None,
         cgroup: kernel::cgroups(&host),
         lsm: Some(kernel::security_module(&host)),
+        seccomp: kernel::seccomp(&host),
         pid_max: kernel::pid_max(&host),
         huge_pages: kernel::huge_pages(&host),
         protocol: Some(ProtocolFacts {
@@ -102,6 +103,12 @@ mod tests {
     #[tokio::test]
     async fn what_this_machine_is_like_fits_into_its_annotation_and_is_read_from_it() {
         let facts = of_kernel(&Host::own()).await;
+        assert!(
+            facts
+                .seccomp
+                .as_ref()
+                .is_some_and(|actions| actions.contains("allow"))
+        );
         assert!(facts.cpu.is_some() && facts.page_size.is_some() && facts.pid_max.is_some());
         let text = facts.to_annotation().unwrap();
         assert!(text.len() < 4 << 10, "{} bytes", text.len());

@@ -93,6 +93,24 @@ pub const NODE_LSM: CheckInfo = CheckInfo {
     why: "CRIU does not restore a process that has a profile where there is no such module (`mismatched lsm types`, `criu/lsm.c`), and gives none to a process that had none, which then runs unconfined until its container starts anew",
     cure: "choose another node; accept it for a pod whose containers are all unconfined",
 };
+/// Filters of system calls do there what they do here.
+pub const NODE_SECCOMP: CheckInfo = CheckInfo {
+    name: "NodeSeccomp",
+    runs_by: RunsBy::Operator,
+    acceptable: true,
+    refuses: "a destination whose kernel does not know an action of seccomp filters that the source's knows, or no filters at all (`SeccompDiffers`)",
+    why: "CRIU could not restore a process with a filter there, or the kernel would kill it at the first system call that has an action which it does not know (`seccomp(2)`)",
+    cure: "boot an equal kernel there, choose another node, or accept it for a pod whose filters do without",
+};
+/// Processes get their numbers at once.
+pub const NODE_PROCESS_NUMBERS: CheckInfo = CheckInfo {
+    name: "NodeProcessNumbers",
+    runs_by: RunsBy::Operator,
+    acceptable: false,
+    refuses: "Warns of a destination whose kernel, unlike the source's, cannot be told the number of a new process (`SetTidMissing`: `clone3` with `set_tid`)",
+    why: "CRIU then makes one process after the other, by `ns_last_pid` (`criu/cr-restore.c`), and the freeze of a pod with many of them is longer",
+    cure: "boot Linux 5.5 or newer there",
+};
 /// Numbers of processes fit.
 pub const NODE_PIDS: CheckInfo = CheckInfo {
     name: "NodePids",
@@ -133,7 +151,9 @@ pub const ALL: &[CheckInfo] = &[
     NODE_USERFAULTFD,
     NODE_CLOCKS,
     NODE_LSM,
+    NODE_SECCOMP,
     NODE_PIDS,
+    NODE_PROCESS_NUMBERS,
     NODE_GUARD_PAGES,
     NODE_HUGE_PAGES,
 ];

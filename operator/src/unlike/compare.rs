@@ -4,7 +4,8 @@ use godwit_crds::checks::CheckInfo;
 use godwit_crds::checks::cpu::CPU_INCOMPATIBLE;
 use godwit_crds::checks::nodes::{
     NODE_ARCHITECTURE, NODE_CGROUPS, NODE_CLOCKS, NODE_CRIU, NODE_GUARD_PAGES, NODE_HUGE_PAGES, NODE_LSM,
-    NODE_PACKET_QUEUES, NODE_PAGE_SIZE, NODE_PIDS, NODE_PROTOCOL, NODE_USERFAULTFD,
+    NODE_PACKET_QUEUES, NODE_PAGE_SIZE, NODE_PIDS, NODE_PROCESS_NUMBERS, NODE_PROTOCOL, NODE_SECCOMP,
+    NODE_USERFAULTFD,
 };
 use godwit_crds::cpu::{Cpu, lacking, summary};
 use godwit_crds::{CgroupFacts, Lsm, MEMORY_TRACKING_LABEL, NodeFacts, TrackingMethod};
@@ -16,7 +17,7 @@ use crate::known_node::KnownNode;
 /// A check of a pair, with the reason that its findings have, and how it is made.
 type Row = (&'static CheckInfo, &'static str, fn(&Pair<'_>) -> Found);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
     (&NODE_ARCHITECTURE, "ArchitectureDiffers", |pair| {
         pair.architecture()
     }),
@@ -29,7 +30,11 @@ const ROWS: [Row; 13] = [
     (&NODE_USERFAULTFD, "UserfaultfdMissing", |pair| pair.userfaultfd()),
     (&NODE_CLOCKS, "ClocksNotKept", |pair| pair.clocks()),
     (&NODE_LSM, "SecurityModuleDiffers", |pair| pair.security_module()),
+    (&NODE_SECCOMP, "SeccompDiffers", |pair| pair.seccomp()),
     (&NODE_PIDS, "PidMaxLower", |pair| pair.pids()),
+    (&NODE_PROCESS_NUMBERS, "SetTidMissing", |pair| {
+        pair.process_numbers()
+    }),
     (&NODE_GUARD_PAGES, "GuardPagesMissing", |pair| pair.guard_pages()),
     (&NODE_HUGE_PAGES, "HugePagesDiffer", |pair| pair.huge_pages()),
 ];
@@ -39,8 +44,11 @@ pub fn checks() -> impl Iterator<Item = (&'static CheckInfo, &'static str)> {
     ROWS.iter().map(|(check, reason, _)| (*check, *reason))
 }
 
+/// Longest list in a message, in bytes: what is in it is of a foreign hand.
+const MAX_LIST: usize = 200;
 /// CRIU's names (`feature_list`, `criu/cr-check.c`).
 const USERFAULTFD: &str = "uffd-noncoop";
+const SET_TID: &str = "clone3_set_tid";
 const TIME_NAMESPACES: &str = "timens";
 const GUARD_PAGES: &str = "pagemap_scan_guard_pages";
 
@@ -236,6 +244,34 @@ impl Pair<'_> {
         Some((true, message))
     }
 
+    fn seccomp(&self) -> Found {
+        let (here, there) = self.both(|facts| facts.seccomp.as_ref())?;
+        let lacking: Vec<String> = here.difference(there).cloned().collect();
+        (!lacking.is_empty()).then(|| {
+            let mut what = if there.is_empty() {
+                "no seccomp filters".to_owned()
+            } else {
+                format!("no seccomp action {}", summary(&lacking))
+            };
+            what.truncate(what.floor_char_boundary(MAX_LIST));
+            let message = format!(
+                "the kernel of node {} knows {what}, unlike that of {}: a process with such a filter would not be restored, or be killed at its first system call of that kind; choose another node",
+                self.to, self.from
+            );
+            (true, message)
+        })
+    }
+
+    fn process_numbers(&self) -> Found {
+        (self.feature(SET_TID) == (Some(true), Some(false))).then(|| {
+            let message = format!(
+                "the kernel of node {} cannot be told the number of a new process (clone3 with set_tid), unlike that of {}: processes are restored one after the other, and the freeze is longer",
+                self.to, self.from
+            );
+            (false, message)
+        })
+    }
+
     fn pids(&self) -> Found {
         let (here, there) = self.both(|facts| facts.pid_max.as_ref())?;
         (there < here).then(|| {
@@ -275,14 +311,14 @@ fn lacking_of_one(here: &Cpu, there: &Cpu) -> Option<Vec<String>> {
     (here.architecture == there.architecture && !lacking.is_empty()).then_some(lacking)
 }
 
-/// How cgroups are mounted, in words. Bounded: the list is of a foreign hand.
+/// How cgroups are mounted, in words.
 fn told(cgroup: &CgroupFacts) -> String {
     let mut text = format!("cgroup version {}", cgroup.version);
     if !cgroup.hierarchies.is_empty() {
         let names: Vec<&str> = cgroup.hierarchies.iter().map(String::as_str).collect();
         text.push_str(" with ");
         text.push_str(&names.join(" "));
-        text.truncate(text.floor_char_boundary(200));
+        text.truncate(text.floor_char_boundary(MAX_LIST));
     }
     text
 }

@@ -6,8 +6,8 @@ use super::*;
 fn facts(change: impl FnOnce(&mut Value)) -> NodeFacts {
     let mut value = json!({
         "cpu": "x86_64;avx,avx2,sse2;xsave.size=832", "pageSize": 4096,
-        "criu": {"version": "4.2", "features": {"uffd-noncoop": true, "timens": true, "pagemap_scan_guard_pages": true}},
-        "cgroup": {"version": 2}, "lsm": "apparmor", "pidMax": 4_194_304, "hugePages": "madvise", "packetQueues": true,
+        "criu": {"version": "4.2", "features": {"uffd-noncoop": true, "timens": true, "clone3_set_tid": true, "pagemap_scan_guard_pages": true}},
+        "cgroup": {"version": 2}, "lsm": "apparmor", "seccomp": ["allow", "kill_process", "log"], "pidMax": 4_194_304, "hugePages": "madvise", "packetQueues": true,
         "protocol": {"oldest": 1, "newest": 2},
     });
     change(&mut value);
@@ -36,7 +36,7 @@ fn like_nodes_have_nothing_to_find() {
 
 #[test]
 fn each_difference_is_found_once_and_by_its_name() {
-    let cases: [(&str, Value, &str, bool); 16] = [
+    let cases: [(&str, Value, &str, bool); 19] = [
         (
             "/cpu",
             json!("x86_64;avx,sse2;xsave.size=832"),
@@ -75,6 +75,19 @@ fn each_difference_is_found_once_and_by_its_name() {
         ("/packetQueues", json!(false), "NoPacketQueue", true),
         ("/lsm", json!("none"), "SecurityModuleDiffers", true),
         ("/lsm", json!("selinux"), "SecurityModuleDiffers", true),
+        (
+            "/seccomp",
+            json!(["allow", "kill_process", "trace"]),
+            "SeccompDiffers",
+            true,
+        ),
+        ("/seccomp", json!([]), "SeccompDiffers", true),
+        (
+            "/criu/features/clone3_set_tid",
+            json!(false),
+            "SetTidMissing",
+            false,
+        ),
         ("/pidMax", json!(32_768), "PidMaxLower", false),
         (
             "/criu/features/pagemap_scan_guard_pages",
@@ -98,6 +111,7 @@ fn what_is_better_at_the_destination_is_fine() {
         ("/criu/version", json!("4.10")),
         ("/criu/version", json!("5.0-dev")),
         ("/protocol", json!({"oldest": 2, "newest": 9})),
+        ("/seccomp", json!(["allow", "kill_process", "log", "later"])),
         ("/pidMax", json!(u64::MAX)),
         ("/hugePages", json!("never")),
     ] {
@@ -196,6 +210,7 @@ proptest! {
             facts["criu"]["version"] = json!(criu);
             facts["protocol"] = json!({"oldest": oldest, "newest": newest});
             facts["hugePages"] = json!(here);
+            facts["seccomp"] = json!([here.repeat(20)]);
         });
         let ours = facts(|_| {});
         for unlike in compare(("n1", &ours), ("n2", &foreign), true).into_iter().chain(compare(("n2", &foreign), ("n1", &ours), true)) {
