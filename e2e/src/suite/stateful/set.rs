@@ -1,18 +1,20 @@
 //! A stateful set of Redis with its headless Service.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use godwit_crds::PodMigration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
 use serde_json::json;
 
 use crate::images;
 use crate::suite::failures::agents::is_ready;
-use crate::suite::{Lab, rollout};
+use crate::suite::{Lab, address_of, rollout};
 
 /// Name of everything here, and value of the pods' label `app`.
 pub(super) const NAME: &str = "redis";
@@ -59,6 +61,34 @@ pub(super) async fn ready(lab: &Lab, replicas: usize) -> Result<Vec<Pod>> {
             && usize::try_from(status.replicas) == Ok(replicas);
         let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod);
         Ok((names == wanted && counted && pods.iter().all(stays)).then_some(pods))
+    })
+    .await
+}
+
+/// Waits until the headless Service has each of these pods under its name and at its address, and nobody else: what DNS servers answer
+/// `redis-0.redis` from (Kubernetes DNS specification, "Records for a Headless Service").
+pub(super) async fn known_by_name(lab: &Lab, pods: &[Pod]) -> Result<()> {
+    let wanted: BTreeSet<(String, String)> = pods
+        .iter()
+        .map(|pod| Ok((pod.name_any(), address_of(pod)?.to_string())))
+        .collect::<Result<_>>()?;
+    let slices = lab.api::<EndpointSlice>();
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={NAME}"));
+    lab.until("the names of the headless Service", PATIENCE, async || {
+        let all = slices.list(&of_service).await?.items;
+        let endpoints = all
+            .into_iter()
+            .flat_map(|slice| slice.endpoints.unwrap_or_default());
+        let ready = endpoints.filter(|it| it.conditions.as_ref().and_then(|it| it.ready) == Some(true));
+        let found: BTreeSet<(String, String)> = ready
+            .flat_map(|it| {
+                let name = it.hostname.unwrap_or_default();
+                it.addresses
+                    .into_iter()
+                    .map(move |address| (name.clone(), address))
+            })
+            .collect();
+        Ok((found == wanted).then_some(()))
     })
     .await
 }

@@ -20,6 +20,7 @@ pub(super) const BEHAVIOUR: Behaviour = Behaviour::new(
 
 async fn run(lab: &Lab) -> Result<()> {
     let pods = set::start(lab, 3).await?;
+    set::known_by_name(lab, &pods).await?;
     let names = Names::begin(lab).await?;
     for pod in &pods {
         let mut subject = Subject::of(lab, pod, node_of(pod)?).await?;
@@ -32,6 +33,7 @@ async fn run(lab: &Lab) -> Result<()> {
             .await
             .with_context(|| name.clone())?;
         let after = set::ready(lab, 3).await?;
+        set::known_by_name(lab, &after).await?;
         let after = after
             .into_iter()
             .find(|after| after.metadata.name == pod.metadata.name)
