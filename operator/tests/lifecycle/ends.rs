@@ -7,7 +7,7 @@ use godwit_operator::decide::target_refused;
 use serde_json::json;
 
 use crate::happening::Happening;
-use crate::support::{source_says, target_says};
+use crate::support::{source_says, stays, target_says};
 use crate::world::until;
 
 #[test]
@@ -29,16 +29,7 @@ fn an_operator_that_dies_between_writing_a_failure_down_and_undoing_it_still_kno
     world.happen(Happening::SourceAgentRollsBack);
     world.look();
     assert_eq!(world.status().phase, MigrationPhase::Switching);
-    assert!(
-        world
-            .observed
-            .target
-            .as_ref()
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_none()
-    );
+    assert!(stays(world.observed.target.as_ref()));
     // Even if the report were gone by now.
     world.set(|status| status.source = None);
     world.settle();
@@ -122,16 +113,7 @@ fn a_silent_source_on_a_live_node_is_never_decided_for() {
         (MigrationPhase::Switching, None)
     );
     assert_eq!(status.reason.as_deref(), Some("WaitingForAgent"));
-    assert!(
-        world
-            .observed
-            .target
-            .as_ref()
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_none()
-    );
+    assert!(stays(world.observed.target.as_ref()));
     // The agent comes back and says what its journal says.
     world.set(|status| status.source = Some(source_says(SourceState::Committed)));
     world.settle();

@@ -5,13 +5,12 @@ use godwit_crds::{
 };
 use godwit_operator::decide::{Action, Announcement, Decision, decide};
 use godwit_operator::facts::Observed;
-use godwit_operator::relay::{Relay, Role};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::happening::Happening;
 use crate::owned;
-use crate::support::{at, migration, node, plain_pod, to_node};
+use crate::support::{at, migration, to_node, unasked};
 
 pub struct World {
     pub observed: Observed,
@@ -30,16 +29,7 @@ impl World {
         migration.metadata.finalizers = None;
         let observed = Observed {
             migration,
-            source: Some(plain_pod()),
-            target: None,
-            nodes: vec![node("n1", |_| {}), node("n2", |_| {})],
-            others: Vec::new(),
-            maker: None,
-            target_refusal: None,
-            owner: None,
-            claims: Vec::new(),
-            role: Role::Whole,
-            relay: Relay::default(),
+            ..unasked()
         };
         Self {
             observed,

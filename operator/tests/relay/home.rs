@@ -4,7 +4,7 @@ use godwit_crds::{Leg, MigrationPhase};
 use godwit_operator::decide::Action;
 use kube::ResourceExt;
 
-use crate::support::{at, node, to_node};
+use crate::support::{at, node, stays, to_node};
 use crate::world::{World, ends, lets_go, member};
 
 #[test]
@@ -162,16 +162,7 @@ fn a_stateful_set_that_lets_its_pods_go_leaves_the_stand_in_alone() {
     assert_eq!(world.reason(), "OwnerLetGo");
     world.looks(2);
     assert!(!world.is_guarded());
-    assert!(
-        world
-            .observed
-            .target
-            .as_ref()
-            .unwrap()
-            .metadata
-            .deletion_timestamp
-            .is_none()
-    );
+    assert!(stays(world.observed.target.as_ref()));
 }
 
 #[test]

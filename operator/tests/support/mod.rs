@@ -143,6 +143,11 @@ pub fn unasked() -> Observed {
     }
 }
 
+/// Whether there is such a pod, which nobody has deleted.
+pub fn stays(pod: Option<&Pod>) -> bool {
+    pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
+}
+
 pub fn source_says(state: SourceState) -> SourceReport {
     SourceReport {
         state,

@@ -193,16 +193,13 @@ async fn relay(to: SocketAddr) -> (SocketAddr, JoinHandle<()>, CancellationToken
     (address, task, dead)
 }
 
-#[tokio::test]
-async fn a_link_that_is_cut_inside_an_object() {
-    let authority = Authority::new();
-    let mut listener = listener(authority.identity("n2"), timing()).await;
-    let (address, link, _dead) = relay(listener.address()).await;
-    let identity = authority.identity("n1");
-    let (dialled, accepted) = tokio::join!(greet(address, "n2", &identity, hello(Role::Migrate)), async {
-        listener.accept().await.unwrap().welcome().await.unwrap()
-    });
-    let ((source, mut from_target), (target, mut from_source)) = (dialled.unwrap(), accepted);
+/// Both sides agree on what is to come, and the first object has begun.
+async fn begun(
+    source: &Sender,
+    from_target: &mut Receiver,
+    target: &Sender,
+    from_source: &mut Receiver,
+) -> ObjectId {
     let manifest = Manifest {
         source_pod_uid: "s".into(),
         target_pod_uid: "t".into(),
@@ -221,17 +218,30 @@ async fn a_link_that_is_cut_inside_an_object() {
         ..Manifest::default()
     };
     source.send(Message::Manifest(manifest)).await.unwrap();
-    expect(&mut from_source, "Manifest").await;
+    expect(from_source, "Manifest").await;
     target
         .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
         .await
         .unwrap();
-    expect(&mut from_target, "ManifestOk").await;
+    expect(from_target, "ManifestOk").await;
     let base = ObjectKind::FileStream {
         container: None,
         pass: Pass::Base,
     };
-    let id = source.begin_object(ObjectSpec::new(base)).await.unwrap();
+    source.begin_object(ObjectSpec::new(base)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_link_that_is_cut_inside_an_object() {
+    let authority = Authority::new();
+    let mut listener = listener(authority.identity("n2"), timing()).await;
+    let (address, link, _dead) = relay(listener.address()).await;
+    let identity = authority.identity("n1");
+    let (dialled, accepted) = tokio::join!(greet(address, "n2", &identity, hello(Role::Migrate)), async {
+        listener.accept().await.unwrap().welcome().await.unwrap()
+    });
+    let ((source, mut from_target), (target, mut from_source)) = (dialled.unwrap(), accepted);
+    let id = begun(&source, &mut from_target, &target, &mut from_source).await;
     source.send_chunk(id, vec![1; 100_000].into()).await.unwrap();
     assert!(matches!(
         from_source.recv().await.unwrap(),
@@ -289,35 +299,7 @@ async fn a_peer_that_takes_nothing() {
     source.send(Message::Hello(hello(Role::Migrate))).await.unwrap();
     let (target, mut from_source) = listener.accept().await.unwrap().welcome().await.unwrap();
     expect(&mut from_target, "Welcome").await;
-    let manifest = Manifest {
-        source_pod_uid: "s".into(),
-        target_pod_uid: "t".into(),
-        hostname: "h".into(),
-        addresses: vec![],
-        host_paths: vec![],
-        other_files: vec![],
-        containers: vec![ContainerEntry {
-            name: "redis".into(),
-            image_id: "i".into(),
-            runtime: String::new(),
-            image: "i".into(),
-            owns_sysv: true,
-            lazy: true,
-        }],
-        ..Manifest::default()
-    };
-    source.send(Message::Manifest(manifest)).await.unwrap();
-    expect(&mut from_source, "Manifest").await;
-    target
-        .send(Message::ManifestOk(godwit_transfer::Agreed::default()))
-        .await
-        .unwrap();
-    expect(&mut from_target, "ManifestOk").await;
-    let base = ObjectKind::FileStream {
-        container: None,
-        pass: Pass::Base,
-    };
-    let id = source.begin_object(ObjectSpec::new(base)).await.unwrap();
+    let id = begun(&source, &mut from_target, &target, &mut from_source).await;
     // Nobody receives at the target: its queue fills, then both sockets, then ours.
     let chunk = Bytes::from(vec![1; 1 << 20]);
     let error = loop {
