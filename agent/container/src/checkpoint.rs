@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bounded;
+use godwit_proc::bounded;
+
 use crate::call::RuntimeCall;
 use crate::cgroup::Freezer;
 use crate::cri::socket;

@@ -13,7 +13,6 @@
 //! The agent runs in a container of its own. Everything here that names a path of the node reaches it through
 //! [`host::Host`].
 
-pub mod bounded;
 pub mod call;
 pub mod cgroup;
 pub mod checkpoint;
@@ -21,5 +20,4 @@ pub mod cri;
 pub mod discover;
 pub mod host;
 pub mod images;
-pub mod mountinfo;
 pub mod process;

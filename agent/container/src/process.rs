@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounded;
+use godwit_proc::bounded;
 
 const STAT_LIMIT: usize = 64 << 10;
 

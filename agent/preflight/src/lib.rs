@@ -5,10 +5,8 @@
 //! - [`files`]: files of the node that they have mapped or open, which must be the same at the destination.
 //! - [`cpu`]: what their processor offers, which the destination's must offer too: the operator compares.
 //!
-//! A process that ends during a look has nothing to find. All that is read is bounded. Parsers work on bytes, since names of files and programs
-//! are the pod's own and need not be text (which is why the crate `procfs` does not fit).
+//! A process that ends during a look has nothing to find. All that is read is bounded.
 
-pub(crate) mod bounded;
 mod checks;
 pub mod cpu;
 mod elf;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use godwit_proc::mountinfo::{self, Mount};
+
 use crate::network::Sockets;
 use crate::process::Process;
 use crate::process::descriptor::Descriptor;
-use crate::process::mount::{self, Mount};
 use crate::subject::Pod;
 
 /// How long after a first look a second one shows what was only passing.
@@ -68,7 +69,7 @@ impl Seen {
             if let Some(namespace) = &process.namespaces.mount {
                 mounts
                     .entry(namespace.clone())
-                    .or_insert_with(|| mount::all(&process.proc));
+                    .or_insert_with(|| mountinfo::read(&process.proc).unwrap_or_default());
             }
         }
         let descriptors = processes.iter().flat_map(|process| &process.descriptors);

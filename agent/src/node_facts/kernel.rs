@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use godwit_container::{bounded::read_text, host::Host, mountinfo};
+use godwit_container::host::Host;
 use godwit_crds::{CgroupFacts, Lsm};
+use godwit_proc::{bounded::read_text, mountinfo};
 
 /// Where runc looks for cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -19,7 +20,7 @@ fn text(host: &Host, path: &str) -> Option<String> {
 
 /// Bytes of a page, as the kernel has told this process.
 pub(super) fn page_size() -> Option<u64> {
-    let auxv = godwit_container::bounded::read(Path::new("/proc/self/auxv"), LIMIT).ok()?;
+    let auxv = godwit_proc::bounded::read(Path::new("/proc/self/auxv"), LIMIT).ok()?;
     page_size_in(&auxv)
 }
 

@@ -48,5 +48,5 @@ pub(super) async fn changed(host: &Host) {
 #[cfg(feature = "fault-injection")]
 fn names(host: &Host) -> String {
     let path = host.path(std::path::Path::new("/run/godwit/cpu-without"));
-    godwit_container::bounded::read_text(&path, 4 << 10).unwrap_or_default()
+    godwit_proc::bounded::read_text(&path, 4 << 10).unwrap_or_default()
 }

@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use godwit_container::{bounded, cgroup::Freezer, host::Host, mountinfo};
+use godwit_container::{cgroup::Freezer, host::Host};
+use godwit_proc::{bounded, mountinfo};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use thiserror::Error;
 use tokio::{task, time::timeout};

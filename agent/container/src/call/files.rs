@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use godwit_proc::bounded;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::CallError;
-use crate::bounded;
 use crate::process::ProcessId;
 
 pub(super) const CALL: &str = "call.json";

@@ -22,11 +22,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use godwit_proc::bounded;
 use serde::{Deserialize, Serialize};
 
 pub use self::running::{RunningCall, reattach};
 pub use self::supervise::supervise;
-use crate::bounded;
 use crate::cgroup::{CgroupError, Freezer, Parent};
 use crate::host::Host;
 

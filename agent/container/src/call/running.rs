@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use godwit_proc::bounded;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 
 use super::files::{self, Supervisor};
 use super::{CallError, Launcher, Outcome, RuntimeCall, ending};
-use crate::bounded;
 
 /// How often the supervisor's life is checked; its normal end is told by the file's appearance.
 const LIFE_CHECK: Duration = Duration::from_millis(250);

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use godwit_proc::bounded;
 use serde::{Deserialize, Serialize};
 
 use super::CgroupError;
 use super::hierarchy::{gone, memberships, mounted};
-use crate::bounded;
 use crate::host::Host;
 
 /// How often a group that another removes at the same moment is made again.

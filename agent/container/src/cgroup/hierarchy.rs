@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use godwit_proc::bounded;
+use godwit_proc::mountinfo::{self, Mount};
 use serde::{Deserialize, Serialize};
 
 use super::CgroupError;
-use crate::bounded;
 use crate::host::Host;
-use crate::mountinfo::{self, Mount};
 
 const TEXT_LIMIT: usize = 1 << 20;
 /// cgroup.procs of a group with the kernel's greatest number of processes (4 Mi, seven digits each).

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use godwit_proc::bounded;
+
 use super::{CgroupError, CpuLimit, State};
-use crate::bounded;
 
 const STATE: &str = "freezer.state";
 /// The quota in µs, `-1` without a limit.

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use godwit_proc::bounded;
+
 use super::{CgroupError, CpuLimit, State};
-use crate::bounded;
 
 /// Quota (`max` without a limit) and period in µs.
 pub(super) const CPU_MAX: &str = "cpu.max";

@@ -11,12 +11,13 @@ pub use self::error::DiscoverError;
 pub use self::found::{Bystander, ContainerOnNode, Parking, PodOnNode};
 pub use self::kubelet::{empty_dir, pod_directory};
 pub use self::overlay::Overlay;
+use godwit_proc::mountinfo;
+
 use crate::cgroup;
 use crate::cri::info::{self, Info, SpecMount};
 use crate::cri::wire::{Container, PodSandbox, PodSandboxState};
 use crate::cri::{Cri, CriError};
 use crate::host::Host;
-use crate::mountinfo;
 
 /// How the names of Godwit's parking containers begin; an index follows.
 pub const PARKING_PREFIX: &str = "godwit-park-";

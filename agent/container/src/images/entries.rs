@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use godwit_proc::bounded;
 use prost::encoding::{
     DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field,
 };
 
 use super::header::{self, Header};
 use super::{ImageError, check};
-use crate::bounded;
 
 /// The image.
 pub(super) const FILES: &str = "files.img";

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use godwit_proc::bounded;
+
 use super::ImageError;
-use crate::bounded;
 
 /// How much of a log's end is looked at.
 const LIMIT: usize = 256 << 10;

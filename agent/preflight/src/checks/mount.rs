@@ -1,9 +1,9 @@
 //! Files on a mount that is gone from sight (`umount -l`), or was never in it: CRIU finds no path to them ("Can't lookup mount").
 
+use godwit_proc::field::{fields, number};
 use rustix::fs::FileType;
 
 use super::report::{Place, Report, describe};
-use crate::bounded::{fields, number};
 use crate::process::descriptor::Descriptor;
 
 pub(super) const CHECK: &str = "DetachedMountUnsupported";

@@ -1,8 +1,9 @@
 //! Event counters that give one at a time (`EFD_SEMAPHORE`): CRIU makes them anew without the flag (`eventfd_open` in `criu/eventfd.c`), so that a read takes
 //! the whole counter. Linux says since 6.5 which they are.
 
+use godwit_proc::field::fields;
+
 use super::report::{Place, Report};
-use crate::bounded::fields;
 
 pub(super) const CHECK: &str = "EventSemaphoreUnsupported";
 const CURE: &str = "CRIU forgets that it is one, and a read would take the whole counter: use an ordinary eventfd or a semaphore in memory";

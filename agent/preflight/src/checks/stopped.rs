@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use godwit_proc::bounded;
+
 use super::report::{Place, Report};
-use crate::bounded;
 
 pub(super) const CHECK: &str = "ProcessStopped";
 const LINES: usize = 64;

@@ -1,7 +1,8 @@
 //! Timers that wake a sleeping machine: CRIU's parser refuses their clock ("Unknown clock type").
 
+use godwit_proc::field::{fields, number};
+
 use super::report::{Place, Report};
-use crate::bounded::{fields, number};
 
 pub(super) const CHECK: &str = "AlarmTimerUnsupported";
 const CURE: &str = "a node does not sleep: use CLOCK_REALTIME or CLOCK_BOOTTIME without _ALARM";

@@ -1,7 +1,8 @@
 //! inotify and fanotify: CRIU finds the watched file by the kernel's handle, which overlayfs and procfs do not resolve ("Can't dump that handle").
 
+use godwit_proc::field::number;
+
 use super::report::{Place, Report};
-use crate::bounded::number;
 
 pub(super) const CHECK: &str = "FileWatchUnsupported";
 const CURE: &str = "watch a volume instead of the container's own files, let the program poll, or use CRIU 4.3 on both nodes";

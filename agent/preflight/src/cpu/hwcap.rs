@@ -12,7 +12,7 @@ const NOT_FEATURES: [&str; 2] = ["hwcap.2", "hwcap.11"];
 /// Of this node.
 #[cfg(target_arch = "aarch64")]
 pub(super) fn here() -> (BTreeSet<String>, BTreeMap<String, u32>) {
-    let auxv = crate::bounded::read(Path::new("/proc/self/auxv"), 64 << 10).unwrap_or_default();
+    let auxv = crate::bounded::read_start(Path::new("/proc/self/auxv"), 64 << 10).unwrap_or_default();
     // A program may choose shorter vectors, and then needs the destination to have them; longer ones than the default it has to ask for.
     let lengths = [
         ("sve", "sve_default_vector_length"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::process::mount::Mount;
+use godwit_proc::mountinfo::Mount;
 
 /// `path` lies on `mount` in the container; `node` are the node's own mounts. None: the node has that part of the file system nowhere.
 pub(super) fn of(path: &Path, mount: &Mount, node: &[Mount]) -> Option<PathBuf> {
@@ -36,6 +36,7 @@ mod tests {
             root: root.into(),
             point: point.into(),
             kind: "ext4".into(),
+            options: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::process::mount::Mount;
+use godwit_proc::mountinfo::Mount;
 
 /// Where from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,7 @@ mod tests {
             root: root.into(),
             point: point.into(),
             kind: kind.into(),
+            options: Vec::new(),
         }
     }
 

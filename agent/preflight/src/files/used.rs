@@ -6,26 +6,26 @@ use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use godwit_proc::bounded;
+use godwit_proc::mountinfo::{self, Mount};
 use rustix::fs::FileType;
 
 use super::origin::{self, Origin};
 use super::{Cache, HostFile, MAX_FILES, MAX_NEEDS, Need, User, node_path};
-use crate::bounded;
 use crate::elf::{self, Needed};
 use crate::process::Process;
 use crate::process::descriptor::Kind;
 use crate::process::mapping::Mapping;
-use crate::process::mount::{self, Mount};
 use crate::subject::{Container, Pod};
 
 /// Of `/proc/PID/environ`.
-const ENVIRONMENT: u64 = 1 << 20;
+const ENVIRONMENT: usize = 1 << 20;
 
 /// Files of the node that processes of the pod have mapped or open, by path. Not frozen, so a process may end or map another one meanwhile.
 ///
 /// Reads each file in whole, unless `cache` knows it: call it on a thread that may wait.
 pub fn used(pod: &Pod, cache: &mut Cache) -> Vec<HostFile> {
-    let node = mount::all(&pod.proc.join("1"));
+    let node = mountinfo::read(&pod.proc.join("1")).unwrap_or_default();
     let mut found = Found::default();
     for container in &pod.containers {
         for &pid in &container.pids {
@@ -59,7 +59,7 @@ struct Held {
 
 impl Found {
     fn process(&mut self, container: &Container, process: &Process, node: &[Mount], cache: &mut Cache) {
-        let mounts = mount::all(&process.proc);
+        let mounts = mountinfo::read(&process.proc).unwrap_or_default();
         let mut libraries: BTreeMap<String, Key> = BTreeMap::new();
         for held in held(process) {
             let Some(mount) = origin::mount_of(&mounts, &held.path) else {
@@ -238,7 +238,7 @@ fn name_of(path: &Path) -> Option<String> {
 
 /// Whether the dynamic linker was told to bind everything at the start (`ld.so(8)`): to any value but an empty one.
 fn binds_now(process: &Path) -> bool {
-    let environment = bounded::read(&process.join("environ"), ENVIRONMENT).unwrap_or_default();
+    let environment = bounded::read_start(&process.join("environ"), ENVIRONMENT).unwrap_or_default();
     environment.split(|&byte| byte == 0).any(|entry| {
         entry
             .strip_prefix(b"LD_BIND_NOW=")

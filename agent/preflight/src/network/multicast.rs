@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use crate::bounded::{self, fields, number};
+use godwit_proc::bounded;
+use godwit_proc::field::{fields, number};
 
 const LIMIT: usize = 10_000;
 /// All systems, and all snoopers, in which a bridge is (RFC 4286, `br_multicast_join_snoopers`).

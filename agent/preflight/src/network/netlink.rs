@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::bounded::{self, fields, number};
+use godwit_proc::bounded;
+use godwit_proc::field::{fields, number};
 
 const LIMIT: usize = 100_000;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, StatxFlags, statx};
 
-use crate::bounded;
+use godwit_proc::bounded;
 
 /// `fs.nr_open` is far above; a process with more than this many is looked at in part.
 const LIMIT: usize = 100_000;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bounded::{self, fields, number};
+use godwit_proc::bounded;
+use godwit_proc::field::{fields, number, unescape};
 
 /// `vm.max_map_count` is 65,530 by default.
 const LIMIT: usize = 300_000;
@@ -46,7 +47,7 @@ impl Mapping {
                 u32::try_from(minor).unwrap_or(u32::MAX),
             ),
             inode,
-            name: bounded::unescape(name),
+            name: unescape(name),
         })
     }
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod mapping;
-pub(crate) mod mount;
 pub(crate) mod namespaces;
 pub(crate) mod status;
 

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crate::bounded::{self, fields, number};
+use godwit_proc::bounded;
+use godwit_proc::field::{fields, number, unescape};
 
-const LIMIT: u64 = 64 << 10;
+const LIMIT: usize = 64 << 10;
 
 /// The fields that matter here.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn read(process: &Path) -> Option<Self> {
-        Self::parse(&bounded::read(&process.join("status"), LIMIT).ok()?)
+        Self::parse(&bounded::read_start(&process.join("status"), LIMIT).ok()?)
     }
 
     /// None: it is not of the kernel's form.
@@ -36,7 +37,7 @@ impl Status {
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
             let numbers = || fields(value).filter_map(|field| u32::try_from(number(field, 10)?).ok());
             match name {
-                b"Name" => status.name = bounded::unescape(value),
+                b"Name" => status.name = unescape(value),
                 b"State" => status.state = *value.first()?,
                 b"TracerPid" => status.tracer = numbers().next()?,
                 b"voluntary_ctxt_switches" | b"nonvoluntary_ctxt_switches" => {

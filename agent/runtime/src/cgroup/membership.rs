@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use godwit_proc::mountinfo::{self, Mount};
+
 use super::freezer::{Freezer, Version};
 use super::{CgroupError, kill, pids_below, read, write};
 
@@ -26,20 +28,26 @@ pub struct Membership {
 impl Membership {
     /// Where a process is now.
     pub fn of(pid: i32) -> Result<Self, CgroupError> {
-        let mounts = read(Path::new("/proc/self/mountinfo"))?;
+        let of_this = Path::new("/proc/self");
+        let mounts = mountinfo::read(of_this).map_err(|source| CgroupError::Io {
+            action: "read",
+            path: of_this.join("mountinfo"),
+            source,
+        })?;
         let cgroups = read(&PathBuf::from(format!("/proc/{pid}/cgroup")))?;
         Ok(Self::parse(&cgroups, &mounts))
     }
 
-    /// From the texts of `/proc/PID/cgroup` and `/proc/self/mountinfo`.
-    fn parse(cgroups: &str, mountinfo: &str) -> Self {
-        let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+    /// From the text of `/proc/PID/cgroup`, and the mounts through which this process sees cgroups.
+    fn parse(cgroups: &str, mounts: &[Mount]) -> Self {
         let places = cgroups
             .lines()
             .filter_map(|line| {
                 let (_, rest) = line.split_once(':')?;
                 let (controllers, path) = rest.split_once(':')?;
-                let directory = mounts.iter().find_map(|mount| mount.directory(controllers, path));
+                let directory = mounts
+                    .iter()
+                    .find_map(|mount| directory(mount, controllers, path));
                 Some(Place {
                     controllers: controllers.to_owned(),
                     path: path.to_owned(),
@@ -144,60 +152,29 @@ impl Membership {
     }
 }
 
-/// A mounted hierarchy.
-struct Mount {
-    root: String,
-    point: PathBuf,
-    /// Super options of v1; `None` for v2.
-    options: Option<Vec<String>>,
-}
-
-impl Mount {
-    fn parse(line: &str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(3);
-        let (root, point) = (left.next()?, left.next()?);
-        let mut right = right.split(' ');
-        let options = match right.next()? {
-            "cgroup" => Some(right.nth(1)?.split(',').map(str::to_owned).collect()),
-            "cgroup2" => None,
-            _ => return None,
-        };
-        Some(Self {
-            root: root.to_owned(),
-            point: PathBuf::from(point),
-            options,
-        })
-    }
-
-    /// The directory of `path` if this mount shows it.
-    fn directory(&self, controllers: &str, path: &str) -> Option<PathBuf> {
-        match &self.options {
-            None if controllers.is_empty() => {}
-            Some(options) if !controllers.is_empty() => {
-                if !controllers
-                    .split(',')
-                    .all(|one| options.iter().any(|option| option == one))
-                {
-                    return None;
-                }
-            }
-            _ => return None,
-        }
-        let below = if self.root == "/" {
-            path
-        } else {
-            path.strip_prefix(&self.root)?
-        };
-        Some(self.point.join(below.trim_start_matches('/')))
-    }
+/// The directory of the cgroup `path` if this mount shows it.
+fn directory(mount: &Mount, controllers: &str, path: &str) -> Option<PathBuf> {
+    let is_of_hierarchy = match mount.kind.as_str() {
+        "cgroup2" => controllers.is_empty(),
+        "cgroup" if !controllers.is_empty() => controllers.split(',').all(|one| {
+            let mut options = mount.options.split(|&byte| byte == b',');
+            options.any(|option| option == one.as_bytes())
+        }),
+        _ => false,
+    };
+    let below = Path::new(path).strip_prefix(&mount.root);
+    below
+        .ok()
+        .filter(|_| is_of_hierarchy)
+        .map(|below| mount.point.join(below))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MOUNTS: &str = "30 20 0:26 / /sys/fs/cgroup/freezer rw,relatime shared:9 - cgroup cgroup rw,freezer\n\
+    const MOUNTS: &[u8] =
+        b"30 20 0:26 / /sys/fs/cgroup/freezer rw,relatime shared:9 - cgroup cgroup rw,freezer\n\
         31 20 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
         32 20 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
         33 20 0:29 /box /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
@@ -207,7 +184,7 @@ mod tests {
     fn hierarchies_are_found() {
         let cgroups =
             "9:name=systemd:/a\n6:freezer:/kube/pod\n2:cpu,cpuacct:/\n3:pids:/box/in\n4:memory:/m\n0::/\n";
-        let membership = Membership::parse(cgroups, MOUNTS);
+        let membership = Membership::parse(cgroups, &mountinfo::parse(MOUNTS));
         let directories: Vec<_> = membership
             .places
             .iter()
@@ -235,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_unified_hierarchy_is_found() {
-        let mounts = "30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        let membership = Membership::parse("0::/kube.slice/x.scope\n", mounts);
+        let mounts = b"30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        let membership = Membership::parse("0::/kube.slice/x.scope\n", &mountinfo::parse(mounts));
         assert_eq!(membership.lines(), [":/kube.slice/x.scope"]);
         let directory = PathBuf::from("/sys/fs/cgroup/kube.slice/x.scope");
         assert_eq!(membership.places[0].directory, Some(directory));

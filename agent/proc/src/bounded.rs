@@ -1,8 +1,11 @@
 //! Reading files whose length nobody vouches for.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+
+/// Longest line: a path (4 KiB, up to four times as long where it is escaped) and the fields before it.
+const LINE: u64 = 32 << 10;
 
 /// Reads the whole file at `path`, refusing (as [`io::ErrorKind::FileTooLarge`]) one of more than `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
@@ -34,6 +37,34 @@ pub fn read_tail(path: &Path, limit: usize) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Reads at most the first `limit` bytes of a file; the rest is left out.
+pub fn read_start(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX);
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Calls `each` for every line without its end, at most `limit` of them; those that are too long are passed over.
+pub fn lines(path: &Path, limit: usize, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    let mut cut = false;
+    for _ in 0..limit {
+        line.clear();
+        if reader.by_ref().take(LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let whole = line.last() == Some(&b'\n');
+        if !cut && whole {
+            line.pop();
+            each(&line);
+        }
+        cut = !whole;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +86,26 @@ mod tests {
         std::fs::write(file.path(), "one\ntwo\nthree\n").unwrap();
         assert_eq!(read_tail(file.path(), 6).unwrap(), "three\n");
         assert_eq!(read_tail(file.path(), 600).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn long_lines_and_many_lines_are_cut() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = "x".repeat(100_000);
+        std::fs::write(
+            file.path(),
+            format!("one\n{long}\ntwo\nthree\nrest without an end"),
+        )
+        .unwrap();
+        let mut seen = Vec::new();
+        lines(file.path(), 100, |line| {
+            seen.push(String::from_utf8(line.to_vec()).unwrap());
+        })
+        .unwrap();
+        assert_eq!(seen, ["one", "two", "three"]);
+        let mut count = 0;
+        lines(file.path(), 1, |_| count += 1).unwrap();
+        assert_eq!(count, 1);
+        assert_eq!(read_start(file.path(), 5).unwrap(), b"one\nx");
     }
 }
