@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::step::{Action, On, Step, elapsed};
-use crate::preflight::agents::{self, ANSWER_WITHIN};
+use crate::preflight::agents::{self, ANSWER_WITHIN, Told};
 use crate::preflight::{self, Check};
 use crate::relay::{self, Role, Task};
 use crate::{facts, reason};
@@ -133,9 +133,9 @@ fn ask(step: &mut Step<'_>, plan: Plan, mut checks: Vec<Check>) {
 }
 
 /// Writes down what was found; gives how many checks there were, or `None` if one refuses, which ends the migration.
-fn verdict(step: &mut Step<'_>, checks: &[Check], found: &[CheckResult]) -> Option<usize> {
+fn verdict(step: &mut Step<'_>, checks: &[Check], found: &[Told]) -> Option<usize> {
     let own = checks.iter().map(Check::result);
-    let results: Vec<CheckResult> = own.chain(found.iter().cloned()).collect();
+    let results: Vec<CheckResult> = own.chain(found.iter().map(|told| told.result.clone())).collect();
     let refusing = |it: &&CheckResult| it.verdict == Verdict::Refuse;
     let refusals = results.iter().filter(refusing).count();
     let passed = results.len();
@@ -164,7 +164,7 @@ fn verdict(step: &mut Step<'_>, checks: &[Check], found: &[CheckResult]) -> Opti
 }
 
 /// Goes on, or ends a dry run.
-fn passed_all(step: &mut Step<'_>, passed: usize, checks: &[Check], found: &[CheckResult]) {
+fn passed_all(step: &mut Step<'_>, passed: usize, checks: &[Check], found: &[Told]) {
     if step.observed.migration.spec.dry_run {
         let message =
             format!("dry run: {passed} checks passed, so the pod could be moved; nothing was made or moved");
@@ -190,8 +190,8 @@ fn passed_all(step: &mut Step<'_>, passed: usize, checks: &[Check], found: &[Che
     for warning in checks.iter().filter(|check| preflight::is_loss(check)) {
         step.announce(On::Source, true, warning.reason, &warning.message);
     }
-    for accepted in found.iter().filter(|result| agents::is_accepted(result)) {
-        let message = format!("{}: {}", accepted.check, accepted.message);
+    for Told { result, .. } in found.iter().filter(|told| told.accepted) {
+        let message = format!("{}: {}", result.check, result.message);
         step.announce(On::Source, true, reason::RISK_ACCEPTED, &message);
     }
     let source = step.observed.source.as_ref();

@@ -3,28 +3,24 @@
 use godwit_crds::Verdict;
 use godwit_crds::checks;
 
-const ACCEPTED: &str = "accepted by spec.accept: ";
-
 /// Turns the refusal of a check that `accept` names into a warning; of one that it could name, and does not, says so. The list of
-/// checks decides what can be accepted, whatever `accept` names: an object can be older than the rules of its definition.
-pub(super) fn apply(accept: &[String], name: &str, verdict: &mut Verdict, message: &mut String) {
+/// checks decides what can be accepted, whatever `accept` names: an object can be older than the rules of its definition. Gives whether
+/// something was accepted.
+pub(super) fn apply(accept: &[String], name: &str, verdict: &mut Verdict, message: &mut String) -> bool {
     let acceptable = checks::find(name).is_some_and(|check| check.acceptable);
     if *verdict != Verdict::Refuse || !acceptable {
-        return;
+        return false;
     }
-    if accept.iter().any(|it| it == name) {
+    let accepted = accept.iter().any(|it| it == name);
+    if accepted {
         *verdict = Verdict::Warn;
-        message.insert_str(0, ACCEPTED);
+        message.insert_str(0, "accepted by spec.accept: ");
     } else {
         message.push_str("; or accept it, by ");
         message.push_str(name);
         message.push_str(" in spec.accept");
     }
-}
-
-/// True for the message of a warning that was a refusal.
-pub(super) fn is_accepted(message: &str) -> bool {
-    message.starts_with(ACCEPTED)
+    accepted
 }
 
 #[cfg(test)]
@@ -34,7 +30,8 @@ mod tests {
     fn applied(accept: &[&str], name: &str, verdict: Verdict) -> (Verdict, String) {
         let accept: Vec<String> = accept.iter().map(|name| (*name).to_owned()).collect();
         let (mut verdict, mut message) = (verdict, "found".to_owned());
-        apply(&accept, name, &mut verdict, &mut message);
+        let accepted = apply(&accept, name, &mut verdict, &mut message);
+        assert_eq!(accepted, message.starts_with("accepted"), "{message}");
         (verdict, message)
     }
 
@@ -46,7 +43,7 @@ mod tests {
             Verdict::Refuse,
         );
         assert_eq!(verdict, Verdict::Warn);
-        assert!(is_accepted(&message) && message.ends_with("found"), "{message}");
+        assert_eq!(message, "accepted by spec.accept: found");
     }
 
     #[test]

@@ -12,28 +12,28 @@ use crate::facts::Observed;
 /// waited for longer than a user waits for an answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the source's agent says, as `spec.accept` would have it; `None` if it has not looked yet.
-pub fn source(observed: &Observed) -> Option<Vec<CheckResult>> {
+/// One check of an agent, as `spec.accept` would have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// As the agent says it, or as a warning.
+    pub result: CheckResult,
+    /// Whether this was a refusal, which `spec.accept` has made a warning.
+    pub accepted: bool,
+}
+
+/// What the source's agent says; `None` if it has not looked yet.
+pub fn source(observed: &Observed) -> Option<Vec<Told>> {
     let report = observed.migration.status.as_ref()?.source.as_ref()?;
     // There is always a check that was run: a report without is one that the API server did not take whole.
     if report.state != SourceState::Looked || report.preflight.is_empty() {
         return None;
     }
-    let mut results = report.preflight.clone();
-    for result in &mut results {
-        accept::apply(
-            &observed.migration.spec.accept,
-            &result.check,
-            &mut result.verdict,
-            &mut result.message,
-        );
-    }
-    Some(results)
-}
-
-/// True for a warning that was a refusal.
-pub fn is_accepted(result: &CheckResult) -> bool {
-    result.verdict == godwit_crds::Verdict::Warn && accept::is_accepted(&result.message)
+    let accept = &observed.migration.spec.accept;
+    let told = report.preflight.iter().cloned().map(|mut result| {
+        let accepted = accept::apply(accept, &result.check, &mut result.verdict, &mut result.message);
+        Told { result, accepted }
+    });
+    Some(told.collect())
 }
 
 /// The check that the source's agent, on that node, has answered in time.

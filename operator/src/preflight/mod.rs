@@ -31,6 +31,8 @@ pub struct Check {
     pub reason: &'static str,
     /// What was found and what would cure it; empty when it passed.
     pub message: String,
+    /// Whether this was a refusal, which `spec.accept` has made a warning.
+    pub accepted: bool,
 }
 
 impl Check {
@@ -49,6 +51,7 @@ impl Check {
             verdict: Verdict::Pass,
             reason,
             message: String::new(),
+            accepted: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl Check {
             verdict: Verdict::Warn,
             reason,
             message,
+            accepted: false,
         }
     }
 
@@ -69,6 +73,7 @@ impl Check {
                 verdict: Verdict::Refuse,
                 reason,
                 message,
+                accepted: false,
             },
             None => Self::pass(check, reason),
         }
@@ -78,8 +83,7 @@ impl Check {
 /// True for a warning that something of the pod will not be there after the move, or that a refusal was accepted: worth an event, not only
 /// a line in the status.
 pub fn is_loss(check: &Check) -> bool {
-    check.verdict == Verdict::Warn
-        && (containers::LOSSES.contains(&check.name) || accept::is_accepted(&check.message))
+    check.verdict == Verdict::Warn && (containers::LOSSES.contains(&check.name) || check.accepted)
 }
 
 /// All checks of the operator, as `spec.accept` would have them, in an order in which the first refusal is the one to act on. A pod that is not there has one check only.
@@ -107,7 +111,7 @@ pub fn run(observed: &Observed) -> Vec<Check> {
     // Last: what is wrong with this migration itself is the better answer.
     checks.push(nodes::another_migration(observed));
     for check in &mut checks {
-        accept::apply(
+        check.accepted = accept::apply(
             &observed.migration.spec.accept,
             check.name,
             &mut check.verdict,

@@ -56,6 +56,7 @@ fn result(check: &'static godwit_crds::checks::CheckInfo, reason: &'static str, 
         },
         reason,
         message,
+        accepted: false,
     }
 }
 
