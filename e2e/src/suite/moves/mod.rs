@@ -1,5 +1,6 @@
 //! What moves, and arrives whole.
 
+mod between;
 mod containers;
 mod files;
 mod placement;
@@ -7,7 +8,6 @@ mod postgres;
 mod programs;
 mod redis;
 mod snapshot;
-mod starting;
 mod twenty;
 
 use super::Behaviour;
@@ -27,5 +27,6 @@ pub const ALL: &[Behaviour] = &[
     placement::SCHEDULER,
     placement::SELECTOR,
     postgres::BEHAVIOUR,
-    starting::BEHAVIOUR,
+    between::STARTING,
+    between::CALLING,
 ];

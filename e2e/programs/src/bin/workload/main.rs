@@ -10,7 +10,7 @@
 //!
 //! `workload rows PORT ADDRESS COUNT`: so many connections to the PostgreSQL at ADDRESS that commit rows all the time; see [`rows`].
 //!
-//! `workload lock FILE UNTIL`: see [`lock`]. `workload unread`: see [`unread`].
+//! `workload calls`: see [`calls`]. `workload lock FILE UNTIL`: see [`lock`]. `workload unread`: see [`unread`].
 //!
 //! `workload crowd PROCESSES MAPPINGS`: see [`crowd`].
 //!
@@ -27,6 +27,7 @@
 )]
 
 mod board;
+mod calls;
 mod client;
 mod control;
 mod crowd;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ["crowd", count @ ..] => {
             number(count, 0, 200).and_then(|processes| crowd::crowd(processes, number(count, 1, 25)?))
         }
+        ["calls"] => calls::calls(),
         ["unread"] => unread::unread(),
         ["lock", file, until] => lock::lock(file, until),
         ["lines", rest @ ..] => lines::lines(rest),
