@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::backlog::Backlog;
 use crate::nft::{self, Chain, Hook, Rule, ToQueue, Unowned};
 use crate::queue::{Fate, Queue};
-use crate::{Error, Netns, backlog};
+use crate::{Error, Netns};
 
 const TABLE: &str = "godwit-hold";
 const INPUT: &str = "input";
@@ -128,10 +129,9 @@ impl PreparedHold {
         self.door.shut()
     }
 
-    /// Waits until every connection that has come is accepted, at most for `limit`; gives whether that is so. To be called while the door
-    /// is [shut](Self::shut) and the processes run.
-    pub async fn accepted(&self, limit: Duration) -> Result<bool, Error> {
-        backlog::accepted(&self.netns, limit).await
+    /// The connections of the pod that nobody has accepted. While the door is [shut](Self::shut) only the pod's own make more.
+    pub fn backlog(&self) -> Backlog {
+        Backlog::of(self.netns.clone())
     }
 
     /// Starts holding; takes a fraction of a millisecond. To be called once the pod's processes are frozen: a reply

@@ -21,6 +21,7 @@ mod queue;
 mod socket_list;
 mod sysctl;
 
+pub use backlog::Backlog;
 pub use error::Error;
 pub use netns::Netns;
 

@@ -56,6 +56,26 @@ async fn a_kernel_that_holds_packets_says_so() {
 }
 
 #[tokio::test]
+async fn a_connection_over_loopback_is_in_the_backlog_until_it_is_accepted() {
+    let mut lab = Lab::new();
+    let a = lab.netns("a");
+    within(&a, "ip link set lo up");
+    let prepared = Hold::prepare(a.clone(), QueueNumbers::default()).await.unwrap();
+    let backlog = prepared.backlog();
+    assert!(backlog.is_empty().unwrap());
+    for address in ["127.0.0.1:80", "[::1]:80"] {
+        let listener = a.visit(|| Ok(TcpListener::bind(address).unwrap())).unwrap();
+        assert!(backlog.is_empty().unwrap());
+        let _asking = a.visit(|| Ok(TcpStream::connect(address).unwrap())).unwrap();
+        assert!(!backlog.is_empty().unwrap());
+        assert!(!backlog.emptied(Duration::from_millis(5)).await.unwrap());
+        let _answering = listener.accept().unwrap();
+        assert!(backlog.is_empty().unwrap() && backlog.emptied(Duration::ZERO).await.unwrap());
+    }
+    prepared.cancel().await.unwrap();
+}
+
+#[tokio::test]
 async fn held_packets_arrive_after_a_rollback_without_retransmission() {
     let mut lab = Lab::new();
     let (mut server, mut client) = pair(&mut lab);
@@ -120,7 +140,7 @@ async fn new_connections_wait_at_a_shut_door_and_old_ones_go_on() {
     std::thread::sleep(Duration::from_millis(100));
     assert!(!waiting.is_finished(), "it waits");
     assert!(
-        prepared.accepted(Duration::ZERO).await.unwrap(),
+        prepared.backlog().emptied(Duration::ZERO).await.unwrap(),
         "nothing has come in"
     );
     drop(prepared);

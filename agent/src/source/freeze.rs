@@ -7,6 +7,7 @@ use futures::future::{try_join_all, try_join4};
 use godwit_container::cgroup::Freezer;
 use godwit_crds::FreezeTimings;
 use godwit_crds::checks::source::FREEZE_BUDGET_EXCEEDED;
+use godwit_network::hold::PreparedHold;
 use godwit_transfer::{ContainerName, Empty, Event, Message, ObjectSpec, Pass};
 use tokio::{
     task,
@@ -115,7 +116,7 @@ impl Attempt {
         let step = SourceStep::Freeze;
         if let Some(prepared) = &mut self.prepared_hold {
             prepared.shut().at(step)?;
-            if !prepared.accepted(ACCEPTED_WITHIN).await.at(step)? {
+            if !prepared.backlog().emptied(ACCEPTED_WITHIN).await.at(step)? {
                 tracing::info!("a process does not accept the connections that it has");
             }
         }
@@ -173,7 +174,8 @@ impl Attempt {
         noted: Noted,
     ) -> Result<Freeze, Failure> {
         let (host, moved) = (self.node.host.clone(), pod.containers.len());
-        let began = task::spawn_blocking(move || stop(&host, &freezers, moved))
+        let backlog = self.prepared_hold.as_ref().map(PreparedHold::backlog);
+        let began = task::spawn_blocking(move || stop(&host, &freezers, moved, backlog.as_ref()))
             .await
             .map_err(|error| Failure::from_error(SourceStep::Freeze, "Internal", &error))?
             .at(SourceStep::Freeze)?;

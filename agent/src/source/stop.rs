@@ -2,7 +2,11 @@
 //!
 //! A process that starts a program by `vfork` (shells do, and `posix_spawn`, and with it `system` and `popen` of glibc) waits in the kernel until the
 //! child has called `exec`. If both are frozen in between, the parent can be stopped by nobody, and CRIU gives up after ten seconds (`Unseizable non-zombie … state D`).
-//! It lasts a fraction of a millisecond each time; so the pod is let go for a moment then, and frozen again.
+//!
+//! A connection that the pod has made to itself, over loopback, is in the queue of a listening socket until that is asked for it; CRIU dumps no such socket. A proxy
+//! beside its program makes one after the other, and no door can be shut on them.
+//!
+//! Both last a fraction of a millisecond each time; so the pod is let go for a moment then, and frozen again.
 
 use std::{thread, time::Duration};
 
@@ -12,12 +16,18 @@ use godwit_container::{
     process,
 };
 use godwit_memory::track::share_memory;
+use godwit_network::Backlog;
 use thiserror::Error;
 use tokio::time::Instant;
+
+use crate::failure::chain;
 
 /// How long all processes may take to be frozen, and at a moment that will do. A process in uninterruptible sleep can take longer; then the pod
 /// is let go again.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// For how long it is tried to find a moment without connections that nobody has accepted. Not for ever: they may be those of a container that is not dumped, and
+/// of others CRIU says it itself.
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 /// How long they run between two tries: what was begun is over then.
 const LET_GO: Duration = Duration::from_millis(2);
 
@@ -53,30 +63,50 @@ impl StopError {
     }
 }
 
-/// Freezes all of `freezers`; no process of the first `moved` of them waits for a child that uses its memory. Gives when the freeze began. Blocks the thread.
+/// Freezes all of `freezers`; no process of the first `moved` of them waits for a child that uses its memory, and as far as possible no connection of `backlog`
+/// for somebody to accept it. Gives when the freeze began. Blocks the thread.
 ///
 /// After an error they run, or are asked to.
-pub(super) fn stop(host: &Host, freezers: &[Freezer], moved: usize) -> Result<Instant, StopError> {
+pub(super) fn stop(
+    host: &Host,
+    freezers: &[Freezer],
+    moved: usize,
+    backlog: Option<&Backlog>,
+) -> Result<Instant, StopError> {
     let since = Instant::now();
     loop {
         let began = Instant::now();
         freeze_all(freezers, DEADLINE)?;
-        let moved = freezers.iter().take(moved);
-        let Some((child, parent)) = moved.clone().find_map(|it| borrower(host, it)) else {
-            return Ok(began);
-        };
-        freezers.iter().try_for_each(|it| it.thaw(DEADLINE))?;
         let waited = since.elapsed();
-        if waited >= DEADLINE {
+        let mut moved = freezers.iter().take(moved);
+        let borrower = moved.find_map(|it| borrower(host, it));
+        let is_fit = borrower.is_none() && (waited >= ACCEPTED_WITHIN || is_empty(backlog));
+        if is_fit {
+            return Ok(began);
+        }
+        freezers.iter().try_for_each(|it| it.thaw(DEADLINE))?;
+        if let Some((child, parent)) = borrower
+            && waited >= DEADLINE
+        {
             return Err(StopError::Vfork {
                 child,
                 parent,
                 waited,
             });
         }
-        tracing::info!(child, parent, "frozen within a vfork: once more");
+        tracing::info!(vfork = ?borrower, "frozen in the middle of something: once more");
         thread::sleep(LET_GO);
     }
+}
+
+/// Whether it is known that nothing waits there. What is not known is left to CRIU.
+fn is_empty(backlog: Option<&Backlog>) -> bool {
+    let Some(backlog) = backlog else { return true };
+    backlog.is_empty().unwrap_or_else(|error| {
+        let error = chain(&error);
+        tracing::warn!(error, "it is not known whether connections wait to be accepted");
+        true
+    })
 }
 
 /// A process that uses the memory of its parent, and that parent.
